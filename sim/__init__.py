@@ -1,0 +1,1 @@
+"""Networks, compiler, golden model, backends and reports."""

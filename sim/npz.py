@@ -1,0 +1,93 @@
+"""Reading and writing `.npz` files that come from anywhere: nothing is unpickled, no size is taken on trust."""
+
+import contextlib
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ohmweave.errors import OhmweaveError
+
+__all__ = ["atomic_path", "read_npz", "write_npz"]
+
+
+def read_npz(path: Path, *, what: str, max_bytes: int, names: int = 4096) -> dict[str, np.ndarray]:
+    """All arrays of an `.npz` file, by name.
+
+    what       how the file is called in a refusal, such as "the network file"
+    max_bytes  most bytes that the arrays may take in memory, all together
+    names      most arrays
+
+    Raises `OhmweaveError` for a file that cannot be read, is no `.npz`, is damaged, holds Python objects or is too
+    large; a file that claims more than it holds is refused before anything is allocated for it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if len(entries) > names:
+                raise OhmweaveError(f"{what} {path} must hold at most {names} arrays, not {len(entries)}")
+            if sum(entry.file_size for entry in entries) > max_bytes:
+                raise OhmweaveError(f"{what} {path} must unpack to at most {max_bytes} bytes")
+            return {entry.filename.removesuffix(".npy"): _read_entry(archive, entry) for entry in entries}
+    except OSError as error:
+        raise OhmweaveError(f"{what} {path} cannot be read: {error.strerror or error}") from None
+    # RuntimeError is an encrypted member, NotImplementedError an unknown compression.
+    except (
+        zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, TypeError, SyntaxError,
+        RuntimeError, NotImplementedError, OverflowError,
+    ):  # fmt: skip
+        raise OhmweaveError(
+            f"{what} {path} must be an .npz of plain arrays, and is not or is damaged"
+        ) from None
+
+
+def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
+    """One array; its header has to fit the number of bytes that the archive gives for it."""
+    with archive.open(entry) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+        elif version == (2, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+        else:
+            raise ValueError("unknown version of the array format")
+        count = 1
+        for size in shape:
+            count *= int(size)
+        if dtype.hasobject or count < 0 or count * dtype.itemsize != entry.file_size - stream.tell():
+            raise ValueError("the header does not fit the data")
+        data = stream.read()  # to the end, so that the archive checks its CRC
+    array = np.frombuffer(data, dtype, count)
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+
+
+def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays compressed, with the same bytes for the same arrays; the file appears whole or not at all."""
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that replaces it when the block ends well, and is removed when it does not."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise OhmweaveError(f"{path} cannot be written: {error.strerror or error}") from None
+    temporary = Path(name)
+    try:
+        os.close(handle)
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp's files are private
+        temporary.replace(path)
+    except OSError as error:
+        raise OhmweaveError(f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)

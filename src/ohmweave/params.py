@@ -1,0 +1,199 @@
+"""Derived and validated parameters: what the hardware, the compiler and the models are built from.
+
+Users write a configuration (`ohmweave.config`); it becomes these frozen records. Each record checks itself, so a
+bad combination is refused before anything is elaborated.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from .errors import OhmweaveError
+
+__all__ = ["ArrayParams", "BufferParams", "GroupParams", "PEParams"]
+
+SIGN_SCHEMES = ("offset", "pairs")
+
+
+def _whole(name: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise OhmweaveError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayParams:
+    """One crossbar array.
+
+    rows, cols   wordlines and bitlines (the reference column not counted)
+    cell_bits    bits of one cell: conductance levels 0 … 2^cell_bits-1
+    colmux       bitlines that share one sense unit; cols / colmux columns are read at once
+    dac_bits     bits of input that one wordline takes in a read
+    adc_bits     bits of a sense unit's code; None is lossless
+    adc_drop     low bits of a column's sum that the sense unit does not resolve
+    read_cycles  cycles from the start of a read to its sums, and between reads
+    write_cycles cycles to program one row
+    sign_scheme  `offset`: level = weight + 2^(cell_bits-1), with a reference column whose cells conduct one
+                 level, so that its sum is that of the inputs; `pairs`: one column for each sign
+    """
+
+    rows: int
+    cols: int
+    cell_bits: int
+    colmux: int
+    dac_bits: int
+    read_cycles: int
+    write_cycles: int
+    adc_bits: int | None = None
+    adc_drop: int = 0
+    sign_scheme: str = "offset"
+
+    def __post_init__(self) -> None:
+        _whole("rows", self.rows, 1, 4096)
+        _whole("cols", self.cols, 1, 4096)
+        _whole("cell_bits", self.cell_bits, 1, 8)
+        _whole("colmux", self.colmux, 1, self.cols)
+        if self.cols % self.colmux:
+            raise OhmweaveError(
+                f"cols must be a multiple of colmux, not {self.cols} with colmux {self.colmux}"
+            )
+        _whole("dac_bits", self.dac_bits, 1, 8)
+        _whole("read_cycles", self.read_cycles, 1, 255)
+        _whole("write_cycles", self.write_cycles, 1, 65535)
+        if self.adc_bits is not None:
+            _whole("adc_bits", self.adc_bits, 1, self.lossless_bits)
+        _whole("adc_drop", self.adc_drop, 0, self.lossless_bits - 1)
+        if self.sign_scheme not in SIGN_SCHEMES:
+            raise OhmweaveError(
+                f"sign_scheme must be one of {', '.join(SIGN_SCHEMES)}, not {self.sign_scheme!r}"
+            )
+
+    @property
+    def columns_at_once(self) -> int:
+        """Columns that one read senses."""
+        return self.cols // self.colmux
+
+    @property
+    def lossless_bits(self) -> int:
+        """Bits that hold every possible sum of a column."""
+        return (self.rows * (2**self.dac_bits - 1) * (2**self.cell_bits - 1)).bit_length()
+
+    @property
+    def sum_bits(self) -> int:
+        """Bits of one column's sum as the sense unit gives it, dropped low bits put back as zeros."""
+        code = self.lossless_bits - self.adc_drop if self.adc_bits is None else self.adc_bits
+        return min(self.lossless_bits, code + self.adc_drop)
+
+    @cached_property
+    def name(self) -> str:
+        """Name of the macro, different for each array that behaves differently."""
+        adc = f"a{'x' if self.adc_bits is None else self.adc_bits}d{self.adc_drop}"
+        return (
+            f"crossbar_{self.rows}x{self.cols}_c{self.cell_bits}_m{self.colmux}_i{self.dac_bits}"
+            f"_{adc}_r{self.read_cycles}_w{self.write_cycles}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BufferParams:
+    """One convolution buffer: `banks` line memories of `width` pixels of `lanes` channels of `act_bits` bits.
+
+    A kernel of k×k shares the lanes: a pixel takes `pixel_lanes(k)` of them, so that a memory word holds that
+    many fewer channels of `groups(k)` different image rows, and k*k pixels fit into the window.
+    """
+
+    lanes: int
+    width: int
+    banks: int
+    act_bits: int
+    window_lanes: int
+    max_kernel: int = 7
+    max_stride: int = 4
+
+    def __post_init__(self) -> None:
+        _whole("lanes", self.lanes, 8, 1024)
+        if self.lanes % 8:
+            raise OhmweaveError(f"lanes must be a multiple of 8, not {self.lanes}")
+        _whole("width", self.width, 1, 4096)
+        _whole("banks", self.banks, 4, 16)
+        _whole("act_bits", self.act_bits, 1, 16)
+        _whole("max_kernel", self.max_kernel, 1, 7)
+        _whole("max_stride", self.max_stride, 1, 4)
+        if self.window_lanes < 9 * self.lanes:
+            raise OhmweaveError(
+                f"rows must be at least 9 × lanes, not {self.window_lanes} with {self.lanes} lanes"
+            )
+
+    def groups(self, kernel: int) -> int:
+        """Image rows that share one memory word for a k×k kernel: 1, 2, 4 or 8, no more than it needs."""
+        groups = 1
+        while kernel * kernel * (self.lanes // groups) > self.window_lanes or self.banks * groups <= kernel:
+            groups *= 2
+        return groups
+
+    def pixel_lanes(self, kernel: int) -> int:
+        """Lanes, and so the most channels, of one pixel for a k×k kernel."""
+        return self.lanes // self.groups(kernel)
+
+    def row_slots(self, kernel: int) -> int:
+        """Image rows that the buffer holds at once for a k×k kernel."""
+        return self.banks * self.groups(kernel)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PEParams:
+    """One processing element.
+
+    link_bits         bits of a flit's payload
+    result_lanes      results that are scaled, pooled and packed in a cycle
+    """
+
+    array: ArrayParams
+    buffer: BufferParams
+    link_bits: int = 16
+    result_lanes: int = 4
+
+    def __post_init__(self) -> None:
+        _whole("result_lanes", self.result_lanes, 1, self.array.columns_at_once)
+        if self.array.columns_at_once % self.result_lanes:
+            raise OhmweaveError(
+                f"columns read at once must be a multiple of result_lanes, not {self.array.columns_at_once} "
+                f"with {self.result_lanes}"
+            )
+        if self.result_lanes * self.buffer.act_bits != self.link_bits:
+            raise OhmweaveError(
+                f"link_bits must be result_lanes × act_bits, not {self.link_bits} with {self.result_lanes} × "
+                f"{self.buffer.act_bits}"
+            )
+        if self.buffer.window_lanes != self.array.rows:
+            raise OhmweaveError(
+                f"the window must have {self.array.rows} lanes, not {self.buffer.window_lanes}"
+            )
+        if self.array.dac_bits != self.buffer.act_bits:
+            raise OhmweaveError(
+                f"dac_bits must be act_bits, {self.buffer.act_bits}, not {self.array.dac_bits}: inputs by several "
+                "passes are not built yet"
+            )
+
+    @property
+    def acc_bits(self) -> int:
+        """Bits of a signed sum of products of one window."""
+        return self.array.lossless_bits + 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupParams:
+    """A chip of 4^levels PEs: a distribution and a collection tree of radix 4 over a square mesh of PEs."""
+
+    pe: PEParams
+    levels: int
+
+    def __post_init__(self) -> None:
+        _whole("levels", self.levels, 1, 4)
+
+    @property
+    def pes(self) -> int:
+        return 4**self.levels
+
+    @property
+    def side(self) -> int:
+        """PEs along one edge of the mesh."""
+        return 2**self.levels
