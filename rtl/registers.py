@@ -1,0 +1,44 @@
+"""Registers that configuration writes fill."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import Component, In, Out
+
+from .flit import ConfigWrite
+
+__all__ = ["RegisterFile", "register_writes"]
+
+WORD = 16
+
+
+def register_writes(layout: data.Layout, values: dict) -> list[tuple[int, int]]:
+    """The (local address, data) writes that give a `RegisterFile(layout=layout)` these values."""
+    bits = layout.const(values).as_bits()
+    return [(word, bits >> (WORD * word) & 0xFFFF) for word in range(-(-layout.size // WORD))]
+
+
+class RegisterFile(Component):
+    """Holds one record of configuration, written 16 bits at a time: address n holds bits 16n … 16n+15.
+
+    Writes to other addresses are taken and ignored.
+
+    Parameters: layout, the record's layout.
+    Ports: `config`, writes; `value`, the record, all zeros after reset.
+    Latency: a write shows one cycle later. Throughput: one write a cycle.
+    """
+
+    def __init__(self, *, layout: data.Layout):
+        if not isinstance(layout, data.Layout):
+            raise TypeError(f"Layout must be an amaranth.lib.data layout, not {layout!r}")
+        self._layout = layout
+        super().__init__({"config": In(stream.Signature(ConfigWrite)), "value": Out(layout)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bits = Signal(self._layout.size)
+        m.d.comb += [self.config.ready.eq(1), self.value.as_value().eq(bits)]
+        with m.If(self.config.valid), m.Switch(self.config.p.address):
+            for word in range(-(-self._layout.size // WORD)):
+                with m.Case(word):
+                    m.d.sync += bits[WORD * word : WORD * (word + 1)].eq(self.config.p.data)
+        return m
