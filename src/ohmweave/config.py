@@ -1,0 +1,143 @@
+"""Which accelerator: a named preset, or a TOML file of the user's knobs on top of one.
+
+    preset = "re-reram"     # what the file starts from; "re-reram" when absent
+    levels = 2              # 4^levels PEs
+    link_bits = 16
+
+    [array]
+    rows = 1152
+    adc_bits = "lossless"   # or a number of bits
+
+    [buffer]
+    width = 224
+
+Knobs that are not named keep the preset's values. What follows from others is derived and cannot be set: the lanes
+of the window are the array's rows, an activation has the bits that a wordline takes, and as many results are scaled
+in a cycle as fit into one flit.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import OhmweaveError
+from .params import ArrayParams, BufferParams, GroupParams, PEParams
+from .presets import PRESETS
+
+__all__ = ["DEFAULT_ARCH", "Architecture", "load_architecture"]
+
+DEFAULT_ARCH = "re-reram"
+MAX_FILE_BYTES = 1 << 20
+LOSSLESS = "lossless"
+
+# Everything that is derived is left out: it is no knob.
+ARRAY_KNOBS = tuple(field.name for field in dataclasses.fields(ArrayParams))
+BUFFER_KNOBS = tuple(
+    field.name for field in dataclasses.fields(BufferParams) if field.name not in ("act_bits", "window_lanes")
+)
+TOP_KNOBS = ("preset", "levels", "link_bits", "array", "buffer")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A configuration under the name that reports give it: a preset's, or the path of the file."""
+
+    name: str
+    params: GroupParams
+
+
+def load_architecture(source: str) -> Architecture:
+    """The accelerator that `--arch` names: a preset, or a file that ends in `.toml`.
+
+    Raises `OhmweaveError`, one sentence, for anything else and for every knob that does not exist or does not fit.
+    """
+    if source in PRESETS:
+        return Architecture(source, PRESETS[source])
+    if not source.endswith(".toml"):
+        raise OhmweaveError(f"--arch must be one of {', '.join(PRESETS)} or a .toml file, not {source!r}")
+    try:
+        return Architecture(source, from_knobs(_read_toml(Path(source))))
+    except _KnobError as error:
+        raise OhmweaveError(f"{source}: {error}") from None
+
+
+class _KnobError(OhmweaveError):
+    """Something wrong inside the file: the message still needs the file's name."""
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise OhmweaveError(f"configuration file {path} cannot be read: {reason}") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise OhmweaveError(f"configuration file {path} must be at most {MAX_FILE_BYTES} bytes")
+    try:
+        return tomllib.loads(data.decode())
+    except UnicodeDecodeError:
+        raise OhmweaveError(f"configuration file {path} must be TOML in UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise OhmweaveError(f"configuration file {path} is not valid TOML: {error or 'nested too deep'}") from None
+
+
+def from_knobs(knobs: Mapping[str, Any]) -> GroupParams:
+    """Derived, validated parameters from what a file says; every refusal is one sentence."""
+    _refuse_unknown("the top level", knobs, TOP_KNOBS)
+    name = knobs.get("preset", DEFAULT_ARCH)
+    if not isinstance(name, str) or name not in PRESETS:
+        raise _KnobError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")
+    base = PRESETS[name]
+
+    array_knobs = _table(knobs, "array", ARRAY_KNOBS)
+    if "adc_bits" in array_knobs:
+        array_knobs["adc_bits"] = _adc_bits(array_knobs["adc_bits"])
+    buffer_knobs = _table(knobs, "buffer", BUFFER_KNOBS)
+    link_bits = knobs.get("link_bits", base.pe.link_bits)
+    if not isinstance(link_bits, int) or isinstance(link_bits, bool) or not 1 <= link_bits <= 64:
+        raise _KnobError(f"link_bits must be a whole number from 1 to 64, not {link_bits!r}")
+
+    try:
+        array = dataclasses.replace(base.pe.array, **array_knobs)
+        buffer = dataclasses.replace(
+            base.pe.buffer, **buffer_knobs, act_bits=array.dac_bits, window_lanes=array.rows
+        )
+        if link_bits % buffer.act_bits:
+            raise _KnobError(
+                f"link_bits must be a multiple of dac_bits, {buffer.act_bits}, not {link_bits}"
+            )
+        pe = PEParams(
+            array=array, buffer=buffer, link_bits=link_bits, result_lanes=link_bits // buffer.act_bits
+        )
+        return GroupParams(pe=pe, levels=knobs.get("levels", base.levels))
+    except _KnobError:
+        raise
+    except OhmweaveError as error:
+        raise _KnobError(str(error)) from None
+
+
+def _table(knobs: Mapping[str, Any], name: str, known: tuple[str, ...]) -> dict[str, Any]:
+    table = knobs.get(name, {})
+    if not isinstance(table, dict):
+        raise _KnobError(f"{name} must be a table of {', '.join(known)}, not {table!r}")
+    _refuse_unknown(f"[{name}]", table, known)
+    return dict(table)
+
+
+def _refuse_unknown(where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for key in table:
+        if key not in known:
+            raise _KnobError(f"{where} has no {key!r}; it takes {', '.join(known)}")
+
+
+def _adc_bits(value: Any) -> Any:
+    """TOML has no null, so a lossless ADC is a word; a bad number is refused by the parameters' own check."""
+    if value == LOSSLESS:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _KnobError(f"adc_bits must be {LOSSLESS!r} or a whole number of bits, not {value!r}")
+    return value

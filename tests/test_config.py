@@ -1,0 +1,157 @@
+"""Configuration files: what they change, and every sentence that refuses one."""
+
+import dataclasses
+
+import pytest
+
+from ohmweave.config import load_architecture
+from ohmweave.errors import OhmweaveError
+from ohmweave.presets import PRESETS
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Load a file of the given text; refusals name it `arch.toml` whatever its folder."""
+
+    def load(text):
+        path = tmp_path / "arch.toml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        try:
+            return load_architecture(str(path)).params
+        except OhmweaveError as error:
+            raise OhmweaveError(str(error).replace(str(path), "arch.toml")) from None
+
+    return load
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_by_name(name):
+    arch = load_architecture(name)
+    assert arch.name == name
+    assert arch.params is PRESETS[name]
+
+
+def test_empty_file_is_the_default_preset(load):
+    assert load("") == PRESETS["re-reram"]
+
+
+def test_name_is_the_path(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('preset = "tiny"')
+    assert load_architecture(str(path)).name == str(path)
+    assert load_architecture(str(path)).params == PRESETS["tiny"]
+
+
+def test_knobs_change_only_what_they_name(load):
+    params = load('preset = "tiny"\nlevels = 2\n[array]\nread_cycles = 8\n[buffer]\nwidth = 32\n')
+    base = PRESETS["tiny"]
+    assert params == dataclasses.replace(
+        base,
+        levels=2,
+        pe=dataclasses.replace(
+            base.pe,
+            array=dataclasses.replace(base.pe.array, read_cycles=8),
+            buffer=dataclasses.replace(base.pe.buffer, width=32),
+        ),
+    )
+
+
+def test_derived_values_follow(load):
+    """More rows widen the window; a narrower input makes more results fit into a flit."""
+    params = load('preset = "tiny"\n[array]\nrows = 80\ncolmux = 2\ndac_bits = 2\n')
+    assert params.pe.buffer.window_lanes == 80
+    assert params.pe.buffer.act_bits == 2
+    assert params.pe.result_lanes == 8
+
+
+def test_adc_bits(load):
+    assert load("[array]\nadc_bits = 8\n").pe.array.adc_bits == 8
+    assert load('[array]\nadc_bits = "lossless"\n').pe.array.adc_bits is None
+
+
+NAMES = ", ".join(PRESETS)
+ACCEPTED_ARRAY = (
+    "rows, cols, cell_bits, colmux, dac_bits, read_cycles, write_cycles, adc_bits, adc_drop, sign_scheme"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("colour = 1", "the top level has no 'colour'; it takes preset, levels, link_bits, array, buffer"),
+        ("[array]\nrow = 1", f"[array] has no 'row'; it takes {ACCEPTED_ARRAY}"),
+        (
+            "[buffer]\nact_bits = 4",
+            "[buffer] has no 'act_bits'; it takes lanes, width, banks, max_kernel, max_stride",
+        ),
+        ("array = 3", f"array must be a table of {ACCEPTED_ARRAY}, not 3"),
+        ('preset = "isac"', f"preset must be one of {NAMES}, not 'isac'"),
+        ("preset = []", f"preset must be one of {NAMES}, not []"),
+        ("levels = 9", "levels must be a whole number from 1 to 4, not 9"),
+        ('levels = "2"', "levels must be a whole number from 1 to 4, not '2'"),
+        ("levels = true", "levels must be a whole number from 1 to 4, not True"),
+        ("link_bits = 1.5", "link_bits must be a whole number from 1 to 64, not 1.5"),
+        ("link_bits = 18", "link_bits must be a multiple of dac_bits, 4, not 18"),
+        ("link_bits = 12", "columns read at once must be a multiple of result_lanes, not 16 with 3"),
+        ("[array]\nrows = 0", "rows must be a whole number from 1 to 4096, not 0"),
+        ("[array]\nrows = 9.5", "rows must be a whole number from 1 to 4096, not 9.5"),
+        ("[array]\nrows = 1000", "rows must be at least 9 × lanes, not 1000 with 128 lanes"),
+        ("[array]\ncolmux = 7", "cols must be a multiple of colmux, not 256 with colmux 7"),
+        ("[array]\nadc_bits = 99", "adc_bits must be a whole number from 1 to 18, not 99"),
+        (
+            '[array]\nadc_bits = "all"',
+            "adc_bits must be 'lossless' or a whole number of bits, not 'all'",
+        ),
+        ('[array]\nsign_scheme = "x"', "sign_scheme must be one of offset, pairs, not 'x'"),
+        ("[buffer]\nlanes = 12", "lanes must be a multiple of 8, not 12"),
+        ("[buffer]\nbanks = 99", "banks must be a whole number from 4 to 16, not 99"),
+    ],
+)
+def test_refused_knob(load, text, sentence):
+    with pytest.raises(OhmweaveError) as refusal:
+        load(text)
+    assert str(refusal.value) == f"arch.toml: {sentence}"
+
+
+def test_refused_name():
+    with pytest.raises(OhmweaveError) as refusal:
+        load_architecture("fpga")
+    assert str(refusal.value) == f"--arch must be one of {NAMES} or a .toml file, not 'fpga'"
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"a = = 1", "configuration file arch.toml is not valid TOML: Invalid value (at line 1, column 5)"),
+        (b"\xff\xfe", "configuration file arch.toml must be TOML in UTF-8"),
+        (b"#" * (1 << 20) + b"#", "configuration file arch.toml must be at most 1048576 bytes"),
+    ],
+)
+def test_refused_file(load, data, sentence):
+    with pytest.raises(OhmweaveError) as refusal:
+        load(data)
+    assert str(refusal.value) == sentence
+
+
+def test_deeply_nested_file_is_refused(load):
+    with pytest.raises(OhmweaveError, match=r"^configuration file arch\.toml is not valid TOML: "):
+        load("a = " + "[" * 50_000)
+
+
+def test_missing_file(tmp_path):
+    path = tmp_path / "none.toml"
+    with pytest.raises(OhmweaveError) as refusal:
+        load_architecture(str(path))
+    assert str(refusal.value) == f"configuration file {path} cannot be read: No such file or directory"
+
+
+def test_folder_is_refused(tmp_path):
+    path = tmp_path / "folder.toml"
+    path.mkdir()
+    with pytest.raises(OhmweaveError, match=r"cannot be read: Is a directory$"):
+        load_architecture(str(path))
+
+
+def test_nul_in_the_name_is_refused():
+    with pytest.raises(OhmweaveError, match=r"cannot be read: "):
+        load_architecture("a\0b.toml")
