@@ -6,7 +6,7 @@ from amaranth.hdl import Module
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
-from .flit import ConfigWrite
+from ohmweave.rtl.flit import ConfigWrite
 
 __all__ = ["ConfigDemux", "Region"]
 

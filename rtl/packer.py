@@ -4,9 +4,9 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
-from ..params import PEParams
-from .flit import flit_stream
-from .requantizer import RAW_BITS, ResultLayout
+from ohmweave.params import PEParams
+from ohmweave.rtl.flit import flit_stream
+from ohmweave.rtl.requantizer import RAW_BITS, ResultLayout
 
 __all__ = ["Packer", "PackerConfig"]
 
@@ -72,9 +72,8 @@ class Packer(Component):
                 ]
                 with m.If(part == last_part):
                     m.d.sync += part.eq(0)
-        with m.Elif(flush):
-            with m.If(advance):
-                m.d.sync += [self.o.valid.eq(1), self.o.p.data.eq(rest), flush.eq(0), rest.eq(0), fill.eq(0)]
+        with m.Elif(flush), m.If(advance):
+            m.d.sync += [self.o.valid.eq(1), self.o.p.data.eq(rest), flush.eq(0), rest.eq(0), fill.eq(0)]
         with m.Else():
             m.d.comb += self.i.ready.eq(advance)
             with m.If(advance & self.i.valid):

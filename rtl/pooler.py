@@ -5,8 +5,8 @@ from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from ..params import PEParams
-from .requantizer import ResultLayout
+from ohmweave.params import PEParams
+from ohmweave.rtl.requantizer import ResultLayout
 
 __all__ = ["MAX_POOL", "Pooler", "PoolerConfig"]
 

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
-from .flit import ConfigWrite
+from ohmweave.rtl.flit import ConfigWrite
 
 __all__ = ["RegisterFile", "register_writes"]
 

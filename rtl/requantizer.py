@@ -5,10 +5,10 @@ from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from ..params import PEParams
-from .flit import ConfigWrite
+from ohmweave.params import PEParams
+from ohmweave.rtl.flit import ConfigWrite
 
-__all__ = ["RequantizerConfig", "ResultLayout", "Requantizer", "SumsLayout", "scale_writes"]
+__all__ = ["Requantizer", "RequantizerConfig", "ResultLayout", "SumsLayout", "scale_writes"]
 
 BIAS_BITS = 24
 MULT_BITS = 16

@@ -4,8 +4,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
-from ..params import PEParams
-from .flit import flit_stream
+from ohmweave.params import PEParams
+from ohmweave.rtl.flit import flit_stream
 
 __all__ = ["Unpacker", "UnpackerConfig"]
 

@@ -82,7 +82,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise OhmweaveError(f"configuration file {path} must be TOML in UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise OhmweaveError(f"configuration file {path} is not valid TOML: {error or 'nested too deep'}") from None
+        raise OhmweaveError(
+            f"configuration file {path} is not valid TOML: {error or 'nested too deep'}"
+        ) from None
 
 
 def from_knobs(knobs: Mapping[str, Any]) -> GroupParams:
@@ -107,9 +109,7 @@ def from_knobs(knobs: Mapping[str, Any]) -> GroupParams:
             base.pe.buffer, **buffer_knobs, act_bits=array.dac_bits, window_lanes=array.rows
         )
         if link_bits % buffer.act_bits:
-            raise _KnobError(
-                f"link_bits must be a multiple of dac_bits, {buffer.act_bits}, not {link_bits}"
-            )
+            raise _KnobError(f"link_bits must be a multiple of dac_bits, {buffer.act_bits}, not {link_bits}")
         pe = PEParams(
             array=array, buffer=buffer, link_bits=link_bits, result_lanes=link_bits // buffer.act_bits
         )

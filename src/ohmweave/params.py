@@ -7,7 +7,7 @@ bad combination is refused before anything is elaborated.
 from dataclasses import dataclass
 from functools import cached_property
 
-from .errors import OhmweaveError
+from ohmweave.errors import OhmweaveError
 
 __all__ = ["ArrayParams", "BufferParams", "GroupParams", "PEParams"]
 

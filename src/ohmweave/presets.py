@@ -1,6 +1,6 @@
 """Named configurations: the accelerators that the generator makes out of the box."""
 
-from .params import ArrayParams, BufferParams, GroupParams, PEParams
+from ohmweave.params import ArrayParams, BufferParams, GroupParams, PEParams
 
 __all__ = ["PRESETS"]
 
