@@ -1,4 +1,4 @@
-"""Loading the images that a network is run on: an `.npz`, or a folder of PNGs, checked before anything is built."""
+"""Loading images for a run: an `.npz`, or a folder of PNGs, checked before anything is built."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ohmweave.errors import OhmweaveError
-
-from .npz import read_npz
+from ohmweave.sim.npz import read_npz
 
 __all__ = ["MAX_BYTES", "ImageSet", "from_arrays", "load_images"]
 
@@ -43,20 +42,20 @@ def load_images(
 ) -> ImageSet:
     """Images for a network that takes `shape` = (height, width, channels) and tells `classes` apart.
 
-    source  an `.npz` with `images`, uint8 (N, H, W) or (N, H, W, C), and perhaps `labels`, whole numbers (N,); or a
-            folder whose `*.png` are taken in the order of their names, without labels
+    source  an `.npz` with `images`, uint8 (N, H, W) or (N, H, W, C), and perhaps `labels`, whole numbers (N,);
+            or a folder whose `*.png` are taken in the order of their names, without labels
     limit   take the first so many
 
     Raises `OhmweaveError`, one sentence, for anything that does not fit.
     """
     if source.is_dir():
         return _read_folder(source, shape, limit)
-    arrays = read_npz(source, what="image file", max_bytes=MAX_BYTES)
+    arrays = read_npz(source, what="the image file", max_bytes=MAX_BYTES)
     if "images" not in arrays:
         found = ", ".join(sorted(arrays)) or "nothing"
-        raise OhmweaveError(f"image file {source} must hold an array `images`, and holds {found}")
+        raise OhmweaveError(f"the image file {source} must hold an array `images`, and holds {found}")
     return from_arrays(
-        f"image file {source}", arrays["images"], arrays.get("labels"), shape=shape, classes=classes
+        f"the image file {source}", arrays["images"], arrays.get("labels"), shape=shape, classes=classes
     ).head(limit)
 
 
@@ -68,7 +67,7 @@ def from_arrays(
     shape: tuple[int, int, int],
     classes: int,
 ) -> ImageSet:
-    """Check arrays against what the network takes; a missing channel axis of a one-channel network is added."""
+    """Check arrays against what the network takes; the channel axis may be missing if there is one channel."""
     height, width, channels = shape
     wanted = f"(N, {height}, {width})" if channels == 1 else f"(N, {height}, {width}, {channels})"
     if images.dtype != np.uint8:
@@ -126,5 +125,11 @@ def _read_pngs(paths: Iterable[Path], shape: tuple[int, int, int]) -> Iterable[n
                     )
                 yield np.asarray(image, np.uint8).reshape(shape)
         # Pillow's decoder raises SyntaxError for a broken chunk, DecompressionBombError for a claim of many pixels.
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        except (
+            OSError,
+            SyntaxError,
+            ValueError,
+            Image.DecompressionBombError,
+            Image.DecompressionBombWarning,
+        ):
             raise OhmweaveError(f"image {path} cannot be read as a PNG") from None

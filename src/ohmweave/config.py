@@ -11,9 +11,9 @@
     [buffer]
     width = 224
 
-Knobs that are not named keep the preset's values. What follows from others is derived and cannot be set: the lanes
-of the window are the array's rows, an activation has the bits that a wordline takes, and as many results are scaled
-in a cycle as fit into one flit.
+Knobs that are not named keep the preset's values. What follows from others is derived and cannot be set: the
+lanes of the window are the array's rows, an activation has the bits that a wordline takes, and as many results are
+scaled in a cycle as fit into one flit.
 """
 
 import dataclasses
@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import OhmweaveError
-from .params import ArrayParams, BufferParams, GroupParams, PEParams
-from .presets import PRESETS
+from ohmweave.errors import OhmweaveError
+from ohmweave.params import ArrayParams, BufferParams, GroupParams, PEParams
+from ohmweave.presets import PRESETS
 
 __all__ = ["DEFAULT_ARCH", "Architecture", "load_architecture"]
 
@@ -52,7 +52,7 @@ class Architecture:
 def load_architecture(source: str) -> Architecture:
     """The accelerator that `--arch` names: a preset, or a file that ends in `.toml`.
 
-    Raises `OhmweaveError`, one sentence, for anything else and for every knob that does not exist or does not fit.
+    Raises `OhmweaveError`, one sentence, for anything else and for a knob that does not exist or does not fit.
     """
     if source in PRESETS:
         return Architecture(source, PRESETS[source])

@@ -66,33 +66,39 @@ def test_limit(tmp_path, limit, count):
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
-        ({"pictures": pixels((1, 4, 5))}, "image file a.npz must hold an array `images`, and holds pictures"),
-        ({"images": np.zeros((1, 4, 5))}, "image file a.npz: images must be uint8, not float64"),
+        (
+            {"pictures": pixels((1, 4, 5))},
+            "the image file a.npz must hold an array `images`, and holds pictures",
+        ),
+        ({"images": np.zeros((1, 4, 5))}, "the image file a.npz: images must be uint8, not float64"),
         (
             {"images": pixels((1, 5, 4))},
-            "image file a.npz: images must have the shape (N, 4, 5), not (1, 5, 4, 1)",
+            "the image file a.npz: images must have the shape (N, 4, 5), not (1, 5, 4, 1)",
         ),
-        ({"images": pixels((4, 5))}, "image file a.npz: images must have the shape (N, 4, 5), not (4, 5)"),
+        (
+            {"images": pixels((4, 5))},
+            "the image file a.npz: images must have the shape (N, 4, 5), not (4, 5)",
+        ),
         (
             {"images": pixels((1, 4, 5, 3))},
-            "image file a.npz: images must have the shape (N, 4, 5), not (1, 4, 5, 3)",
+            "the image file a.npz: images must have the shape (N, 4, 5), not (1, 4, 5, 3)",
         ),
-        ({"images": pixels((0, 4, 5))}, "image file a.npz: images must be from 1 to 1000000, not 0"),
+        ({"images": pixels((0, 4, 5))}, "the image file a.npz: images must be from 1 to 1000000, not 0"),
         (
             {"images": pixels((2, 4, 5)), "labels": np.zeros(2)},
-            "image file a.npz: labels must be whole numbers, not float64",
+            "the image file a.npz: labels must be whole numbers, not float64",
         ),
         (
             {"images": pixels((2, 4, 5)), "labels": np.zeros(3, int)},
-            "image file a.npz: labels must have the shape (2,), not (3,)",
+            "the image file a.npz: labels must have the shape (2,), not (3,)",
         ),
         (
             {"images": pixels((2, 4, 5)), "labels": np.array([0, 10])},
-            "image file a.npz: labels must be from 0 to 9, not 0 to 10",
+            "the image file a.npz: labels must be from 0 to 9, not 0 to 10",
         ),
         (
             {"images": pixels((2, 4, 5)), "labels": np.array([-1, 3])},
-            "image file a.npz: labels must be from 0 to 9, not -1 to 3",
+            "the image file a.npz: labels must be from 0 to 9, not -1 to 3",
         ),
     ],
 )
@@ -103,7 +109,7 @@ def test_refused_arrays(tmp_path, arrays, sentence):
 def test_refused_colour_shape(tmp_path):
     path = save(tmp_path / "a.npz", images=pixels((1, 4, 5)))
     assert refused(path, COLOUR) == (
-        "image file a.npz: images must have the shape (N, 4, 5, 3), not (1, 4, 5)"
+        "the image file a.npz: images must have the shape (N, 4, 5, 3), not (1, 4, 5)"
     )
 
 
@@ -118,20 +124,20 @@ def test_pickle_is_refused_and_not_run(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, images=np.array([Payload()], object), allow_pickle=True)
     assert pickle.dumps(Payload())  # the payload is a working one
-    assert refused(path) == "image file a.npz must be an .npz of plain arrays, and is not or is damaged"
+    assert refused(path) == "the image file a.npz must be an .npz of plain arrays, and is not or is damaged"
     assert not marker.exists()
 
 
 def test_no_archive(tmp_path):
     path = tmp_path / "a.npz"
     path.write_bytes(b"not an archive")
-    assert refused(path) == "image file a.npz must be an .npz of plain arrays, and is not or is damaged"
+    assert refused(path) == "the image file a.npz must be an .npz of plain arrays, and is not or is damaged"
 
 
 def test_truncated_archive(tmp_path):
     path = save(tmp_path / "a.npz", images=pixels((3, 4, 5)))
     path.write_bytes(path.read_bytes()[:-40])
-    assert refused(path) == "image file a.npz must be an .npz of plain arrays, and is not or is damaged"
+    assert refused(path) == "the image file a.npz must be an .npz of plain arrays, and is not or is damaged"
 
 
 def test_too_large_is_refused_unread(tmp_path):
@@ -140,11 +146,11 @@ def test_too_large_is_refused_unread(tmp_path):
         for _ in range(1025):
             out.write(bytes(1 << 20))
     assert path.stat().st_size < 2 << 20
-    assert refused(path) == "image file a.npz must unpack to at most 1073741824 bytes"
+    assert refused(path) == "the image file a.npz must unpack to at most 1073741824 bytes"
 
 
 def test_missing_file(tmp_path):
-    assert refused(tmp_path / "a.npz") == "image file a.npz cannot be read: No such file or directory"
+    assert refused(tmp_path / "a.npz") == "the image file a.npz cannot be read: No such file or directory"
 
 
 @pytest.fixture
@@ -171,6 +177,9 @@ def test_folder_of_colour(folder):
     assert (load(folder, COLOUR).pixels[0] == image).all()
 
 
+DEEP = np.zeros((4, 5), np.uint16)
+
+
 @pytest.mark.parametrize(
     ("image", "shape", "sentence"),
     [
@@ -178,9 +187,9 @@ def test_folder_of_colour(folder):
         (pixels((4, 5, 3)), GRAY, "image a.png must be an 8-bit grayscale PNG, not one of mode RGB"),
         (pixels((4, 5)), COLOUR, "image a.png must be an 8-bit RGB PNG, not one of mode L"),
         (pixels((4, 5, 4)), COLOUR, "image a.png must be an 8-bit RGB PNG, not one of mode RGBA"),
-        (pixels((4, 5)).astype(np.uint16), GRAY, "image a.png must be an 8-bit grayscale PNG, not one of mode I;16"),
+        (DEEP, GRAY, "image a.png must be an 8-bit grayscale PNG, not one of mode I;16"),
     ],
-)  # fmt: skip
+)
 def test_refused_png(folder, image, shape, sentence):
     Image.fromarray(image).save(folder / "a.png")
     assert refused(folder, shape).replace("pngs/", "") == sentence
