@@ -1,0 +1,157 @@
+"""One node of the distribution tree and of the collection tree."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import enum
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
+from ohmweave.rtl.flit import flit_stream
+from ohmweave.rtl.network.config_receiver import CONFIG_BITS, ConfigReceiver
+from ohmweave.rtl.network.router import Router
+
+__all__ = ["FIRST_NODE_UNIT", "RADIX", "NodeRegister", "TreeNode", "node_writes"]
+
+#: Children of a node.
+RADIX = 4
+#: Unit number of the root; the other nodes follow, level by level. Units below are PEs.
+FIRST_NODE_UNIT = 0x100
+#: Cycles for which data wait behind a configuration flit, which may become a new route.
+SETTLE_CYCLES = 3
+
+
+class NodeRegister(enum.IntEnum):
+    """Addresses of a node's configuration registers.
+
+    CHILDREN  bit n: data of the distribution tree go to child n
+    SELECT    0: the collection is closed; n + 1: it takes the flits of child n
+    """
+
+    CHILDREN = 0
+    SELECT = 1
+
+
+def node_writes(*, children: Iterable[int] = (), select: int | None = None) -> dict[int, int]:
+    """Address → word that makes a node send data to `children` and collect from the child `select`."""
+    mask = 0
+    for child in (*children, *(() if select is None else (select,))):
+        if child not in range(RADIX):
+            raise ValueError(f"A node's child must be from 0 to {RADIX - 1}, not {child!r}")
+    for child in children:
+        mask |= 1 << child
+    return {NodeRegister.CHILDREN: mask, NodeRegister.SELECT: 0 if select is None else select + 1}
+
+
+class TreeNode(Component):
+    """Sends flits from its parent to 1 to 4 children, and those of one child up to its parent.
+
+    Configuration flits from the parent go to all children and to the node's own registers (`NodeRegister`),
+    data flits to the children that are enabled. After reset both trees are closed. Writes to other addresses
+    are ignored.
+
+    Order is kept: a data flit waits until the configuration flits before it have become the node's routes.
+    (Re-ReRAM, section VI and Fig. 9: fat tree with multicast 1 to 4, and a 4-to-1 collection.)
+
+    Latency: 2 cycles down, 2 cycles up. A data flit follows a configuration flit after 4 cycles at the earliest;
+    a write to `SELECT` taken in cycle c acts from cycle c + 4.
+    Throughput: 1 flit a cycle each way.
+
+    Parameters
+    ----------
+    link_bits : int
+        Bits of a flit's data, 16 to 64.
+    registered_ready : bool
+        As in `Router`: whether `ready` is cut between the children and the parent. A tree does without.
+
+    Ports
+    -----
+    unit : In(16)
+        The node's unit number; constant.
+    down : In(flit_stream(link_bits))
+        From the parent. `ready` depends on the flit's `config`.
+    down_o : Out(flit_stream(link_bits)).array(4)
+        To the children.
+    up_i : In(flit_stream(link_bits)).array(4)
+        From the children. A child that is not selected is never ready.
+    up_o : Out(flit_stream(link_bits))
+        To the parent.
+
+    Raises
+    ------
+    TypeError
+        `link_bits` is not a number of its range.
+    """
+
+    def __init__(self, *, link_bits: int, registered_ready: bool = False):
+        if (
+            not isinstance(link_bits, int)
+            or isinstance(link_bits, bool)
+            or not CONFIG_BITS <= link_bits <= 64
+        ):
+            raise TypeError(
+                f"TreeNode link_bits must be a whole number from {CONFIG_BITS} to 64, not {link_bits!r}"
+            )
+        super().__init__(
+            {
+                "unit": In(CONFIG_BITS),
+                "down": In(flit_stream(link_bits)),
+                "down_o": Out(flit_stream(link_bits)).array(RADIX),
+                "up_i": In(flit_stream(link_bits)).array(RADIX),
+                "up_o": Out(flit_stream(link_bits)),
+            }
+        )
+        self._link_bits = link_bits
+        self._registered_ready = bool(registered_ready)
+
+    @property
+    def link_bits(self) -> int:
+        return self._link_bits
+
+    @property
+    def registered_ready(self) -> bool:
+        return self._registered_ready
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        common: dict[str, Any] = {"link_bits": self.link_bits, "registered_ready": self.registered_ready}
+        m.submodules.distribution = distribution = Router(
+            inputs=1, outputs=RADIX + 1, broadcast_config=True, **common
+        )
+        m.submodules.collection = collection = Router(inputs=RADIX, outputs=1, **common)
+        m.submodules.receiver = receiver = ConfigReceiver(link_bits=self.link_bits, data_output=False)
+
+        for n in range(RADIX):
+            connect(m, distribution.o[n], flipped(self.down_o[n]))
+            connect(m, flipped(self.up_i[n]), collection.i[n])
+        connect(m, distribution.o[RADIX], receiver.flits)
+        connect(m, collection.o[0], flipped(self.up_o))
+
+        # The receiver is never stalled, so a configuration flit takes a known time to become a route.
+        settling = Signal(range(SETTLE_CYCLES + 1))
+        hold = Signal()
+        down = distribution.i[0]
+        m.d.comb += [
+            hold.eq(~self.down.payload.config & (settling != 0)),
+            down.payload.eq(self.down.payload),
+            down.valid.eq(self.down.valid & ~hold),
+            self.down.ready.eq(down.ready & ~hold),
+        ]
+        with m.If(self.down.valid & self.down.ready & self.down.payload.config):
+            m.d.sync += settling.eq(SETTLE_CYCLES)
+        with m.Elif(settling != 0):
+            m.d.sync += settling.eq(settling - 1)
+
+        children = Signal(RADIX)
+        select = Signal(range(RADIX + 1))
+        write = receiver.config.payload
+        m.d.comb += [receiver.unit.eq(self.unit), receiver.config.ready.eq(1)]
+        with m.If(receiver.config.valid), m.Switch(write.address):
+            with m.Case(NodeRegister.CHILDREN):
+                m.d.sync += children.eq(write.data)
+            with m.Case(NodeRegister.SELECT):
+                m.d.sync += select.eq(write.data)
+        # The local output is closed to data: only configuration, which goes everywhere, gets there.
+        m.d.comb += [distribution.routes[n].eq(children[n]) for n in range(RADIX)]
+        m.d.comb += collection.routes[0].eq(select)
+        return m
