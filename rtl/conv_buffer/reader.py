@@ -1,0 +1,138 @@
+"""Read side of the convolution buffer: which column is read when."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import Component, In, Out
+
+from ohmweave.params import BufferParams
+
+from .geometry import ConvConfig
+from .ring import SlotLayout, add_slot
+from .writer import ROW_BITS
+
+__all__ = ["ColumnLayout", "ColumnReader"]
+
+
+class ColumnLayout(data.StructLayout):
+    """What is to be done with the words at the memories' outputs.
+
+    slot   slot of the window's first row
+    rows   rows of the window that lie in the image; the others are zero
+    store  the first column of a row of windows is kept aside until the second comes (7 columns in 6 cycles)
+    clear  the older columns of the window become zero, or the one kept aside
+    last   the window is complete
+    """
+
+    def __init__(self, params: BufferParams):
+        super().__init__(
+            {"slot": SlotLayout(params.banks), "rows": params.max_kernel, "store": 1, "clear": 1, "last": 1}
+        )
+
+
+class ColumnReader(Component):
+    """Walks over all columns of all rows of windows of one image after another, one column a cycle.
+
+    A column is read as soon as the pixel of its last row inside the image has been written. Columns right of the
+    image come without a read, columns left of it cost nothing.
+
+    Ports
+        config        In(ConvConfig(params))
+        row, column   In   the writer's position
+        limit         Out  first row, relative to this image, whose slot the window or a later one still needs
+        next_frame    Out(1)  this cycle's column is the last of the image
+        read          Out(1)  read every bank at `address`
+        address       Out
+        word          Out(stream(ColumnLayout(params))); valid with the words at the memories' outputs
+    """
+
+    def __init__(self, *, params: BufferParams):
+        self._params = params
+        width = ConvConfig(params)["in_width"].width
+        super().__init__(
+            {
+                "config": In(ConvConfig(params)),
+                "row": In(signed(ROW_BITS)),
+                "column": In(width),
+                "limit": Out(signed(ROW_BITS)),
+                "next_frame": Out(1),
+                "read": Out(1),
+                "address": Out(width),
+                "word": Out(stream.Signature(ColumnLayout(params))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        params, config = self._params, self.config
+
+        # Position: `top` counts from the padding above the image, `x` from the image's first column.
+        top = Signal(ROW_BITS)
+        x = Signal.like(self.address)
+        filled = Signal(3)
+        window_x = Signal.like(config.last_x)
+        window_y = Signal.like(config.last_y)
+        fresh = Signal(init=1)
+        # Slot of row `top` of the image, which lies `pad` below the window's first row.
+        slot = Signal(SlotLayout(params.banks))
+
+        # Rows: is column x there down to the last row of the window that lies in the image?
+        reach = Signal(ROW_BITS)
+        bottom = Signal(ROW_BITS)
+        inside = Signal()
+        written = Signal()
+        issue = Signal()
+        m.d.comb += [
+            reach.eq(top + config.first_columns - 1),
+            bottom.eq(Mux(reach < config.in_height, reach, config.in_height - 1)),
+            inside.eq(x < config.in_width),
+            written.eq((self.row > bottom) | ((self.row == bottom) & (x < self.column))),
+            issue.eq((~inside | written) & config.kernel.any() & (~self.word.valid | self.word.ready)),
+            self.limit.eq(Mux(top > config.pad, top - config.pad, 0) + config.slots),
+            self.read.eq(issue & inside),
+            self.address.eq(x),
+        ]
+
+        window_end = Signal()
+        row_end = Signal()
+        m.d.comb += [
+            window_end.eq(issue & (filled + 1 == Mux(fresh, config.first_columns, config.next_columns))),
+            row_end.eq(window_end & (window_x == config.last_x)),
+            self.next_frame.eq(row_end & (window_y == config.last_y)),
+        ]
+        first = add_slot(m, params.banks, slot, config.start_bank, config.start_group, config.group_step)
+        with m.If(issue):
+            store = fresh & (filled == 0) & (config.first_columns == 7) if params.max_kernel > 6 else 0
+            second = fresh & (filled == 1) & (config.first_columns == 7) if params.max_kernel > 6 else 0
+            m.d.sync += [
+                self.word.valid.eq(1),
+                self.word.p.slot.eq(first),
+                self.word.p.store.eq(store),
+                self.word.p.clear.eq(fresh & (filled == 0) | second),
+                self.word.p.last.eq(window_end),
+                x.eq(x + 1),
+                filled.eq(filled + 1),
+            ]
+            for row in range(params.max_kernel):
+                at = top + row
+                m.d.sync += self.word.p.rows[row].eq(
+                    inside & (at >= config.pad) & (at < config.in_height + config.pad)
+                )
+        with m.Elif(self.word.ready):
+            m.d.sync += self.word.valid.eq(0)
+
+        with m.If(window_end):
+            m.d.sync += [x.eq(x + 1 + config.skip), filled.eq(0), fresh.eq(0), window_x.eq(window_x + 1)]
+        next_row = add_slot(m, params.banks, slot, config.row_bank, config.row_group, config.group_step)
+        next_frame = add_slot(m, params.banks, slot, config.frame_bank, config.frame_group, config.group_step)
+        with m.If(self.next_frame):
+            m.d.sync += [
+                x.eq(0), fresh.eq(1), window_x.eq(0), window_y.eq(0), top.eq(0), slot.eq(next_frame)
+            ]  # fmt: skip
+        with m.Elif(row_end):
+            m.d.sync += [
+                x.eq(0), fresh.eq(1), window_x.eq(0), window_y.eq(window_y + 1),
+                top.eq(top + config.stride), slot.eq(next_row),
+            ]  # fmt: skip
+        return m

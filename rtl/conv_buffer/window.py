@@ -1,0 +1,125 @@
+"""Window register of the convolution buffer, and the way of a column into it."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import Component, In, Out
+
+from ohmweave.params import BufferParams
+
+from .geometry import UNITS, ConvConfig, kernels
+from .reader import ColumnLayout
+
+__all__ = ["WindowRegister"]
+
+
+class WindowRegister(Component):
+    """Turns the banks' words into one column of the window and shifts it in.
+
+    Lane ((j × k) + i) × L + c of the window is channel c of kernel column j and kernel row i, with
+    L = pixel_lanes(k); lanes from k × k × L on are zero. Columns come in on top and move down by k × L lanes.
+
+    Ports
+        config  In(ConvConfig(params))
+        words   In(ArrayLayout(lanes × act_bits, banks))  outputs of the line memories
+        word    In(stream(ColumnLayout(params)))
+        window  Out(stream(window_lanes × act_bits))
+    """
+
+    def __init__(self, *, params: BufferParams):
+        self._params = params
+        super().__init__(
+            {
+                "config": In(ConvConfig(params)),
+                "words": In(data.ArrayLayout(params.lanes * params.act_bits, params.banks)),
+                "word": In(stream.Signature(ColumnLayout(params))),
+                "window": Out(stream.Signature(params.window_lanes * params.act_bits)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        word = self.word
+        shift = Signal()
+        m.d.comb += [
+            shift.eq(word.valid & ~word.p.store & (~self.window.valid | self.window.ready)),
+            # The column kept aside does not wait for the window: its place is empty by then.
+            word.ready.eq(~self.window.valid | self.window.ready | (word.valid & word.p.store)),
+        ]
+        with m.If(shift):
+            m.d.sync += self.window.valid.eq(word.p.last)
+        with m.Elif(self.window.ready):
+            m.d.sync += self.window.valid.eq(0)
+
+        column = self._column(m)
+        spare = None
+        if self._params.max_kernel > 6:
+            spare = Signal(7 * self._lane_bits(7))
+            with m.If(word.valid & word.p.store):
+                m.d.sync += spare.eq(Cat(row[: self._lane_bits(7)] for row in column))
+        window = self.window.p
+        with m.If(shift), m.Switch(self.config.kernel):
+            for kernel in kernels(self._params):
+                with m.Case(kernel):
+                    bits = self._lane_bits(kernel)
+                    step, size = kernel * bits, kernel * kernel * bits
+                    newest = Cat(row[:bits] for row in column[:kernel])
+                    m.d.sync += window[size - step : size].eq(newest)
+                    if kernel == 1:
+                        continue
+                    with m.If(word.p.clear):
+                        m.d.sync += window[: size - step].eq(0)
+                        if kernel == 7:
+                            with m.If(self.config.first_columns == 7):
+                                m.d.sync += window[size - 2 * step : size - step].eq(spare)
+                    with m.Else():
+                        m.d.sync += window[: size - step].eq(window[step:size])
+        return m
+
+    def _lane_bits(self, kernel: int) -> int:
+        return self._params.pixel_lanes(kernel) * self._params.act_bits
+
+    def _column(self, m: Module) -> list[Signal]:
+        """Rows of the column at the memories' outputs, as wide as any kernel that has them wants them.
+
+        Everything wide stands within the `If`, so that a simulator passes it by while no column comes.
+        """
+        params, word = self._params, self.word
+        banks = params.banks
+        # Of the rows i and i + banks of the window, which lie in the same bank, the second is one group further.
+        rounds = range((params.max_kernel - 1) // banks + 1)
+        selected = [[self._group(m, bank, which) for bank in range(banks)] for which in rounds]
+        rows = []
+        for row in range(params.max_kernel):
+            bits = max(self._lane_bits(kernel) for kernel in kernels(params) if kernel > row)
+            rows.append(Signal(bits, name=f"row_{row}"))
+        with m.If(word.valid), m.Switch(word.p.slot.bank):
+            for top in range(banks):
+                with m.Case(top):
+                    for row, target in enumerate(rows):
+                        with m.If(word.p.rows[row]):
+                            m.d.comb += target.eq(selected[row // banks][(top + row) % banks])
+        return rows
+
+    def _group(self, m: Module, bank: int, which: int) -> Signal:
+        """Lanes of one bank's word that belong to its first (`which` = 0) or second row of the window."""
+        params, word = self._params, self.word
+        users = [kernel for kernel in kernels(params) if kernel > which * params.banks]
+        result = Signal(max(self._lane_bits(kernel) for kernel in users), name=f"group_{bank}_{which}")
+        group = Signal(3, name=f"at_{bank}_{which}")
+        unit = params.lanes * params.act_bits // UNITS
+        step = self.config.group_step
+        # Banks before the one of the window's first row have been gone round once more.
+        m.d.comb += group.eq(
+            word.p.slot.group + (step if which else 0) + Mux(word.p.slot.bank > bank, step, 0)
+        )
+        active = word.valid if which == 0 else word.valid & (self.config.kernel > which * params.banks)
+        with m.If(active), m.Switch(group):
+            for at in range(UNITS):
+                # Only groups that start here: their lanes end at the next multiple of their size.
+                sizes = [self._lane_bits(k) for k in users if at * unit % self._lane_bits(k) == 0]
+                if sizes:
+                    with m.Case(at):
+                        m.d.comb += result.eq(self.words[bank][at * unit : at * unit + max(sizes)])
+        return result
