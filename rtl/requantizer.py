@@ -7,6 +7,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import PEParams
 from ohmweave.rtl.flit import ConfigWrite
+from ohmweave.rtl.netlist import instantiate
 
 __all__ = ["Requantizer", "RequantizerConfig", "ResultLayout", "SumsLayout", "scale_writes"]
 
@@ -126,7 +127,9 @@ class Requantizer(Component):
                 self.o.p.count.eq(stages[2].count),
             ]
         for lane in range(self._params.result_lanes):
-            m.submodules[f"lane_{lane}"] = unit = _Lane(params=self._params)
+            unit = instantiate(
+                m, platform, f"lane_{lane}", "result_lane", lambda: ResultLane(params=self._params)
+            )
             m.d.comb += [
                 unit.sum.eq(sums.sums[lane]),
                 unit.reference.eq(sums.reference),
@@ -188,7 +191,7 @@ class Requantizer(Component):
         return held, place
 
 
-class _Lane(Component):
+class ResultLane(Component):
     """The arithmetic of one result, in three stages that advance with `enable`: add, multiply, round and clip."""
 
     def __init__(self, *, params: PEParams):

@@ -1,0 +1,111 @@
+"""The chip: PEs in a mesh, below a distribution and a collection tree."""
+
+from typing import Any
+
+from amaranth.hdl import Module
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
+from ohmweave.params import GroupParams
+from ohmweave.rtl.flit import flit_stream
+from ohmweave.rtl.netlist import instantiate
+from ohmweave.rtl.network.tree_node import FIRST_NODE_UNIT, RADIX, TreeNode
+from ohmweave.rtl.pe import PE
+
+__all__ = ["PEGroup", "mesh_position", "mesh_unit", "node_unit"]
+
+# Where the neighbours are, in the order north, east, south, west of a PE's mesh ports.
+STEPS = ((0, -1), (1, 0), (0, 1), (-1, 0))
+
+
+def mesh_position(unit: int) -> tuple[int, int]:
+    """Column and row of a PE in the mesh: its number's even and odd bits, so that each quad is a square."""
+    x = sum((unit >> (2 * bit) & 1) << bit for bit in range(8))
+    y = sum((unit >> (2 * bit + 1) & 1) << bit for bit in range(8))
+    return x, y
+
+
+def mesh_unit(x: int, y: int) -> int:
+    """Number of the PE at a column and row of the mesh."""
+    return sum((x >> bit & 1) << (2 * bit) | (y >> bit & 1) << (2 * bit + 1) for bit in range(8))
+
+
+def node_unit(level: int, index: int) -> int:
+    """Unit number of the tree node `index` on a level; the root is level 0."""
+    return FIRST_NODE_UNIT + (RADIX**level - 1) // (RADIX - 1) + index
+
+
+class PEGroup(Component):
+    """4^levels PEs: a fat tree of radix 4 distributes, links to four neighbours connect, a 4-to-1 tree collects.
+
+    Each node of the trees is a `TreeNode`; node n of a level has the nodes (on the last level the PEs) 4n … 4n+3 below
+    it. PE n stands at `mesh_position(n)` (Re-ReRAM, sections III and VI, figure 9).
+
+    Ports
+    -----
+    host_in   flits to the root of the distribution tree: configuration packets, then frames
+    host_out  data from the root of the collection tree
+    busy      one bit a PE: its array is reading
+
+    Latency: 2 cycles a node of a tree, 2 cycles a PE's switch. Throughput: one flit a cycle on every link.
+    """
+
+    def __init__(self, *, params: GroupParams):
+        self._params = params
+        super().__init__(
+            {
+                "host_in": In(flit_stream(params.pe.link_bits)),
+                "host_out": Out(stream.Signature(params.pe.link_bits)),
+                "busy": Out(params.pes),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        params = self._params
+        pes = [
+            instantiate(m, platform, f"pe_{n}", "pe", lambda: PE(params=params.pe)) for n in range(params.pes)
+        ]
+        for n, pe in enumerate(pes):
+            m.d.comb += [pe.unit.eq(n), self.busy[n].eq(pe.busy)]
+            self._join_neighbours(m, pes, n)
+        root = self._tree(m, platform, pes)
+        connect(m, flipped(self.host_in), root.down)
+        m.d.comb += [
+            self.host_out.valid.eq(root.up_o.valid),
+            self.host_out.payload.eq(root.up_o.p.data),
+            root.up_o.ready.eq(self.host_out.ready),
+        ]
+        return m
+
+    def _tree(self, m: Module, platform: object, pes: list[Any]) -> Any:
+        """Add the nodes of the trees, from the root down; give back the root."""
+        link_bits = self._params.pe.link_bits
+        levels: list[list[Any]] = []
+        for level in range(self._params.levels):
+            nodes = []
+            for index in range(RADIX**level):
+                node = instantiate(
+                    m, platform, f"node_{level}_{index}", "tree_node", lambda: TreeNode(link_bits=link_bits)
+                )
+                m.d.comb += node.unit.eq(node_unit(level, index))
+                if level:
+                    parent, child = levels[-1][index // RADIX], index % RADIX
+                    connect(m, parent.down_o[child], node.down)
+                    connect(m, node.up_o, parent.up_i[child])
+                nodes.append(node)
+            levels.append(nodes)
+        for n, pe in enumerate(pes):
+            node, child = levels[-1][n // RADIX], n % RADIX
+            connect(m, node.down_o[child], pe.tree)
+            connect(m, pe.collection, node.up_i[child])
+        return levels[0][0]
+
+    def _join_neighbours(self, m: Module, pes: list[Any], n: int) -> None:
+        """Drive the inputs of PE n from its neighbours; at the edge of the mesh nothing comes and nothing is taken."""
+        x, y = mesh_position(n)
+        side = self._params.side
+        for port, (dx, dy) in enumerate(STEPS):
+            if 0 <= x + dx < side and 0 <= y + dy < side:
+                neighbour = pes[mesh_unit(x + dx, y + dy)]
+                connect(m, neighbour.mesh_o[(port + 2) % len(STEPS)], pes[n].mesh_i[port])

@@ -1,0 +1,99 @@
+"""The PE group, on Verilator and Icarus, with arrays programmed row by row through the host port."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ohmweave.presets import PRESETS
+from ohmweave.rtl.crossbar import verilog_model
+from ohmweave.rtl.group import PEGroup, mesh_position, mesh_unit, node_unit
+from ohmweave.rtl.netlist import emit_rtlil, emit_verilog
+from ohmweave.sim.compiler import compile_network
+from ohmweave.sim.golden import logits as golden
+from ohmweave.sim.network import ConvLayer, Network
+from ohmweave.testbench.runner import SIMULATORS, TOP, available, run_testbench
+
+PARAMS = PRESETS["tiny"]
+FRAMES = 5
+
+
+def _layer(
+    rng: np.random.Generator, name: str, out: int, channels: int, kernel: int, **more: object
+) -> ConvLayer:
+    raw = bool(more.get("raw"))
+    return ConvLayer(
+        name=name,
+        weights=rng.integers(-8, 8, (out, channels, kernel, kernel)).astype(np.int8),
+        bias=rng.integers(-300, 300, out).astype(np.int32),
+        mult=np.ones(out, np.uint16) if raw else rng.integers(20000, 65536, out).astype(np.uint16),
+        shift=np.ones(out, np.uint8) if raw else rng.integers(19, 22, out).astype(np.uint8),
+        **more,
+    )
+
+
+def network(seed: int = 7) -> Network:
+    """Four layers on four PEs: padding, pooling, several column groups, odd channel counts, a raw end."""
+    rng = np.random.default_rng(seed)
+    return Network(
+        name="four",
+        input_shape=(1, 9, 11),
+        layers=(
+            _layer(rng, "conv1", 3, 1, 5, pad=2, pool=2),
+            _layer(rng, "conv2", 7, 3, 3, pad=1, pool=2),
+            _layer(rng, "fc1", 6, 7, 2),
+            _layer(rng, "fc2", 5, 6, 1, raw=True),
+        ),
+    )
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_group(simulator: str, tmp_path: Path) -> None:
+    if not available(simulator):
+        pytest.skip(f"{simulator} is not installed")
+    net = network()
+    assert net.shapes[-2] == (6, 1, 1)
+    images = np.random.default_rng(3).integers(0, 256, (FRAMES, 9, 11), dtype=np.uint8)
+    program = compile_network(net, PARAMS)
+    results = golden(net, images)
+    assert len(np.unique(results, axis=0)) == FRAMES, "the images must tell the results apart"
+    flits = np.ascontiguousarray(results.astype("<i4")).view("<u2").ravel()
+    windows = 9 * 11  # of conv1, the slowest: one column group a window
+    case = {
+        "config": [*program.array_config().tolist(), *program.config.tolist()],
+        "frames": program.encode(images).ravel().tolist(),
+        "expected": flits.tolist(),
+        "flits_per_frame": program.outputs_per_frame,
+        "interval": windows * PARAMS.pe.array.read_cycles,
+    }
+    path = tmp_path / "case.json"
+    path.write_text(json.dumps(case))
+    netlist = emit_rtlil(PEGroup(params=PARAMS), TOP)
+    model = tmp_path / "crossbar.v"
+    model.write_text(verilog_model(PARAMS.pe.array))
+    ran = run_testbench(
+        PEGroup(params=PARAMS),
+        "tb_group",
+        simulator,
+        sources=[model],
+        verilog_text=emit_verilog(netlist),
+        parameters={"case": str(path)},
+    )
+    assert ran == 6
+
+
+@pytest.mark.parametrize("unit", range(256))
+def test_mesh_position_and_unit_are_inverse(unit: int) -> None:
+    assert mesh_unit(*mesh_position(unit)) == unit
+
+
+def test_a_quad_is_a_square() -> None:
+    for quad in range(64):
+        xs, ys = zip(*(mesh_position(4 * quad + n) for n in range(4)), strict=True)
+        assert (max(xs) - min(xs), max(ys) - min(ys)) == (1, 1)
+
+
+def test_node_units_do_not_overlap() -> None:
+    units = [node_unit(level, index) for level in range(4) for index in range(4**level)]
+    assert units == list(range(0x100, 0x100 + 1 + 4 + 16 + 64))
