@@ -9,7 +9,7 @@ from ohmweave.rtl.indexing_filter import IndexLayout
 __all__ = ["TileController", "TileStep", "WriteBackLayout", "token_stream"]
 
 
-class TileStep(enum.Enum, shape=3):
+class TileStep(enum.Enum, shape=3):  # type: ignore[call-arg]
     """FPRA's five steps; `TileController.state` shows that of the oldest work in the tile."""
 
     #: Nothing in the arrays and no request offered: the batched window or its index is not there yet.
