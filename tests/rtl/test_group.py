@@ -26,7 +26,7 @@ def _layer(
     return ConvLayer(
         name=name,
         weights=rng.integers(-8, 8, (out, channels, kernel, kernel)).astype(np.int8),
-        bias=rng.integers(-300, 300, out).astype(np.int32),
+        bias=rng.integers(-40, 40, out).astype(np.int32),
         mult=np.ones(out, np.uint16) if raw else rng.integers(20000, 65536, out).astype(np.uint16),
         shift=np.ones(out, np.uint8) if raw else rng.integers(19, 22, out).astype(np.uint8),
         **more,
