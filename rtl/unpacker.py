@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
+from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
 from ohmweave.rtl.flit import flit_stream
 
@@ -28,16 +29,23 @@ class Unpacker(Component):
 
     In a cycle it moves what one flit, one pixel and one aligned group of A = link_bits / act_bits lanes have in common.
 
-    Ports: `config`, constant while frames come; `i`, flits (`data` only); `o`, pixels of lanes × act_bits.
+    Parameters: params, of the PE; `OhmweaveError` unless A is a power of two and at most `lanes`.
+    Ports: `config`, constant from reset on; `i`, flits (`data` only); `o`, pixels of lanes × act_bits.
     Latency: the pixel is valid in the cycle after its last activation was moved.
-    Throughput: one move a cycle: a pixel of one channel a cycle; a flit a cycle where the channels are a multiple of
-    A; two cycles for a flit that straddles two groups of lanes.
+    Throughput: one move a cycle, as many a frame as the edges of flits, pixels and groups of lanes cut it into: a
+    pixel of one channel a cycle; a flit a cycle where the channels are a multiple of A; two cycles for a flit that
+    straddles two groups of lanes or two pixels.
     """
 
     def __init__(self, *, params: PEParams):
         self._params = params
         self._act = params.buffer.act_bits
-        self._per_flit = params.link_bits // self._act
+        self._per_flit = per_flit = params.link_bits // self._act
+        # Groups of lanes are aligned by the bits of the lane's number.
+        if per_flit & (per_flit - 1) or per_flit > params.buffer.lanes:
+            raise OhmweaveError(
+                f"Activations of a flit must be a power of two up to lanes, {params.buffer.lanes}, not {per_flit}"
+            )
         super().__init__(
             {
                 "config": In(UnpackerConfig(params)),
