@@ -43,7 +43,8 @@ def main() -> int:
         ("ruff", "format", *([] if fix else ["--check"]), "."),
         ("mypy",),
     ]
-    return 0 if all([run(*step) for step in steps]) else 1
+    passed = [run(*step) for step in steps]  # every step, also after a failure
+    return 0 if all(passed) else 1
 
 
 if __name__ == "__main__":
