@@ -38,6 +38,8 @@ def node_unit(level: int, index: int) -> int:
 class PEGroup(Component):
     """4^levels PEs: a fat tree of radix 4 distributes, links to four neighbours connect, a 4-to-1 tree collects.
 
+    With 0 levels it is a single PE between the host's ports.
+
     Each node of the trees is a `TreeNode`; node n of a level has the nodes (on the last level the PEs) 4n … 4n+3 below
     it. PE n stands at `mesh_position(n)` (Re-ReRAM, sections III and VI, figure 9).
 
@@ -69,17 +71,19 @@ class PEGroup(Component):
         for n, pe in enumerate(pes):
             m.d.comb += [pe.unit.eq(n), self.busy[n].eq(pe.busy)]
             self._join_neighbours(m, pes, n)
-        root = self._tree(m, platform, pes)
-        connect(m, flipped(self.host_in), root.down)
+        down, up = self._tree(m, platform, pes)
+        connect(m, flipped(self.host_in), down)
         m.d.comb += [
-            self.host_out.valid.eq(root.up_o.valid),
-            self.host_out.payload.eq(root.up_o.p.data),
-            root.up_o.ready.eq(self.host_out.ready),
+            self.host_out.valid.eq(up.valid),
+            self.host_out.payload.eq(up.p.data),
+            up.ready.eq(self.host_out.ready),
         ]
         return m
 
-    def _tree(self, m: Module, platform: object, pes: list[Any]) -> Any:
-        """Add the nodes of the trees, from the root down; give back the root."""
+    def _tree(self, m: Module, platform: object, pes: list[Any]) -> tuple[Any, Any]:
+        """Add the nodes of the trees, from the root down; give back the root's stream from and to the host."""
+        if not self._params.levels:
+            return pes[0].tree, pes[0].collection
         link_bits = self._params.pe.link_bits
         levels: list[list[Any]] = []
         for level in range(self._params.levels):
@@ -99,7 +103,8 @@ class PEGroup(Component):
             node, child = levels[-1][n // RADIX], n % RADIX
             connect(m, node.down_o[child], pe.tree)
             connect(m, pe.collection, node.up_i[child])
-        return levels[0][0]
+        root = levels[0][0]
+        return root.down, root.up_o
 
     def _join_neighbours(self, m: Module, pes: list[Any], n: int) -> None:
         """Drive the inputs of PE n from its neighbours; at the edge of the mesh nothing comes and nothing is taken."""

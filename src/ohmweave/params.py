@@ -181,13 +181,13 @@ class PEParams:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupParams:
-    """A chip of 4^levels PEs: a distribution and a collection tree of radix 4 over a square mesh of PEs."""
+    """A chip of 4^levels PEs: distribution and collection trees of radix 4 over a square mesh; 0 levels: one PE."""
 
     pe: PEParams
     levels: int
 
     def __post_init__(self) -> None:
-        _whole("levels", self.levels, 1, 4)
+        _whole("levels", self.levels, 0, 4)
 
     @property
     def pes(self) -> int:
