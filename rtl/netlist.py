@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from amaranth._toolchain.yosys import find_yosys
 from amaranth.back import rtlil
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
 from amaranth.lib.wiring import Component, Out
 
-__all__ = ["Macro", "Netlist", "NetlistPlatform", "emit_rtlil", "instantiate"]
+__all__ = ["Macro", "Netlist", "NetlistPlatform", "emit_rtlil", "emit_verilog", "instantiate"]
 
 
 @dataclass
@@ -109,3 +110,23 @@ def emit_rtlil(component: Component, name: str) -> Netlist:
         modules=tuple(texts),
         macros=dict(platform.macros),
     )
+
+
+def emit_verilog(netlist: Netlist) -> str:
+    """The netlist as Verilog, one module for each of its RTLIL; the macros' modules come from their models.
+
+    Ports of width 0 are not in the Verilog, neither of modules nor of instances.
+    """
+    script = [
+        f"read_rtlil <<rtlil\n{netlist.rtlil}\nrtlil",
+        # As in amaranth.back.verilog.
+        "proc -nomux -norom",
+        "memory_collect",
+        # Where a line came from is only of use in the Python, and the paths are of this machine.
+        "attrmap -remove src -remove generator -remove top -remove amaranth.hierarchy -remove amaranth.decoding",
+        "attrmap -modattr -remove src -remove generator -remove top",
+        "write_verilog -norename",
+    ]
+    # 0.40 is the first that Amaranth's own Verilog back end takes.
+    yosys = find_yosys(lambda version: version >= (0, 40))
+    return yosys.run(["-q", "-"], "\n".join(script), ignore_warnings=True)

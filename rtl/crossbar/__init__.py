@@ -1,0 +1,1 @@
+"""The crossbar array: black box, wrapper, and its models for every simulator."""
