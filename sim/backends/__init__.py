@@ -1,0 +1,1 @@
+"""Simulators of the netlist: the same outputs in the same cycles from each."""

@@ -1,0 +1,123 @@
+"""The default backend: Yosys' CXXRTL and a C++ compiler, nothing that is not a Python package or everywhere."""
+
+import shutil
+import time
+from pathlib import Path
+
+from ohmweave.sim.backends.cxxrtl_gate import PREAMBLE, gate, namespace, registered_outputs
+from ohmweave.sim.backends.design import ChipSource, Design
+from ohmweave.sim.backends.hierarchy import Part, black_box, mangle, partition, ports, split_modules
+from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result
+from ohmweave.sim.backends.native import check_waves, run_native
+from ohmweave.sim.backends.toolchain import (
+    compile_objects, compiler, compiler_version, cxxrtl_include, run_yosys, template, yosys_version,
+)  # fmt: skip
+from ohmweave.sim.cache import cached, content_key
+
+__all__ = ["WAVES", "build", "simulate"]
+
+#: Wave formats that the backend writes.
+WAVES = (".vcd",)
+EXECUTABLE = "simulation"
+FLAGS = ("-std=c++14", "-O2", "-fno-plt", "-w", "-DNDEBUG")
+# A module in the way of being flattened or optimised keeps its attributes; names end with -g0.
+PASSES = "proc; flatten; opt; clean"
+
+
+def simulate(
+    source: ChipSource,
+    job: Job,
+    *,
+    jobs: int = 1,
+    waves: Path | None = None,
+    progress: Progress | None = None,
+    gated: bool = True,
+) -> Result:
+    """Run `job`; `gated=False` evaluates everything in every cycle, to the same outputs and cycles."""
+    check_waves("cxxrtl", waves, WAVES)
+    started = time.perf_counter()
+    executable = build(source.design(), gated=gated and waves is None, waves=waves is not None)
+    arguments = [] if waves is None else [waves]
+    return run_native([executable], job, arguments, jobs=jobs, started=started, progress=progress)
+
+
+def build(design: Design, *, gated: bool = True, waves: bool = False) -> Path:
+    """Path of the simulation executable, built or found in the cache.
+
+    gated  large shared modules are translated on their own and sleep while nothing changes in them
+    waves  with the names and values of all signals, for a waveform
+    """
+    compiler()  # refused before anything is done
+    support = {name: template(name) for name in ("cxxrtl_main.cc", "driver.h")}
+    generator = "".join(path.read_text() for path in sorted(Path(__file__).parent.glob("*.py")))
+    key = content_key(
+        design.key, *support.values(), generator, repr((gated, waves, FLAGS, RESET_CYCLES)),
+        yosys_version(), " ".join(compiler()), compiler_version(),
+    )  # fmt: skip
+
+    def make(folder: Path) -> None:
+        work = folder / "work"
+        work.mkdir()
+        _write_sources(work, design, gated=gated, waves=waves)
+        include = ["-I", ".", "-I", str(cxxrtl_include())]
+        compile_objects(sorted(work.glob("*.cc")), [*FLAGS, *include], folder / EXECUTABLE)
+        shutil.rmtree(work)
+
+    return cached("cxxrtl", key, make) / EXECUTABLE
+
+
+def _write_sources(work: Path, design: Design, *, gated: bool, waves: bool) -> None:
+    modules = split_modules(design.rtlil)
+    shared = design.modules if gated else ()
+    parts = partition(modules, design.top, shared, design.macros)
+    boxes: dict[str, str] = {}
+    registered: dict[str, frozenset[str]] = {}
+    for number, part in enumerate(parts):
+        stem = f"part{number}"
+        _translate(work, stem, part, modules, boxes, design, waves=waves)
+        header, source = (work / f"{stem}.h").read_text(), (work / f"{stem}.cc").read_text()
+        registered[part.top] = registered_outputs(part.top, header, source)
+        part_ports = ports(modules[part.top])
+        names = {port.name for port in part_ports if mangle(port.name) in registered[part.top]}
+        boxes[part.top] = black_box(part.top, part_ports, names)
+    glue = [f'#include "part{number}.h"\n' for number in range(len(parts))]
+    glue += [design.header, PREAMBLE]
+    for part in parts:
+        for child in part.children:
+            glue.append(gate(part.top, child, ports(modules[child]), registered[child]))
+        glue += [_macro(design, name, part.top) for name in part.macros]
+    (work / "glue.cc").write_text("".join(glue))
+    (work / "driver.h").write_text(template("driver.h", RESET_CYCLES=RESET_CYCLES))
+    (work / "main.cc").write_text(template("cxxrtl_main.cc"))
+    (work / "design.h").write_text(
+        f"{design.header}\n"
+        f'#include "part{len(parts) - 1}.h"\n'
+        f"using Top = {namespace(design.top)}::{mangle(design.top)};\n"
+        f"#define OHMWEAVE_WAVES {int(waves)}\n"
+        '#define OHMWEAVE_LOAD_CELLS(folder) ohmweave::load_cells(folder + "/cells.bin")\n'
+    )
+
+
+def _macro(design: Design, name: str, parent: str) -> str:
+    """The macro's model, in the namespace of the part that instantiates it."""
+    space = namespace(parent)
+    return f"#define cxxrtl_design {space}\n{design.models[name]}\n#undef cxxrtl_design\n"
+
+
+def _translate(
+    work: Path, stem: str, part: Part, modules: dict[str, str], boxes: dict[str, str], design: Design,
+    *, waves: bool,
+) -> None:  # fmt: skip
+    """RTLIL of a part to `stem`.h and `stem`.cc."""
+    texts = [modules[name] for name in part.modules]
+    texts += [boxes[name] for name in part.children]
+    texts += [design.stubs[name] for name in part.macros]
+    (work / f"{stem}.il").write_text("\n".join(texts))
+    debug = "-g4" if waves else "-g0"
+    run_yosys(
+        f"read_rtlil {stem}.il\n"
+        f"hierarchy -top {part.top}\n"
+        f"{PASSES}\n"
+        f"write_cxxrtl -header -namespace {namespace(part.top)} -O6 {debug} {stem}.cc\n",
+        work,
+    )

@@ -1,0 +1,91 @@
+"""What a simulation is asked and what it answers, the same for every backend."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ohmweave.errors import OhmweaveError
+
+__all__ = ["CONFIG_BIT", "IDLE_LIMIT", "RESET_CYCLES", "Job", "Progress", "Result", "hang_message"]
+
+#: Cycles of reset before cycle 0.
+RESET_CYCLES = 2
+#: Bit of a flit on host_in that marks configuration.
+CONFIG_BIT = 16
+IDLE_LIMIT = 200_000
+
+#: Called with (frames finished, frames in all).
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Cells, configuration and frames for one chip.
+
+    levels             conductance levels of each array, by its unit number: uint8 (rows, cols)
+    config             flits sent first, 1-D; bit 16 marks configuration
+    frames             data flits, uint16 (N, F): frames follow one another as fast as the chip takes them
+    outputs_per_frame  words that come out of host_out for a frame
+    idle_limit         cycles without a transfer on host_in or host_out after which the run is given up
+    """
+
+    levels: Mapping[int, np.ndarray]
+    config: np.ndarray
+    frames: np.ndarray
+    outputs_per_frame: int
+    idle_limit: int = IDLE_LIMIT
+
+    def __post_init__(self) -> None:
+        for unit, levels in self.levels.items():
+            if levels.dtype != np.uint8 or levels.ndim != 2:
+                raise ValueError(
+                    f"Levels of unit {unit} must be uint8 (rows, cols), not {levels.dtype} {levels.shape}"
+                )
+        if self.config.ndim != 1 or (self.config.size and int(self.config.max()) >> (CONFIG_BIT + 1)):
+            raise ValueError(f"Configuration must be 1-D flits of 17 bits, not {self.config.shape}")
+        if self.frames.dtype != np.uint16 or self.frames.ndim != 2 or not self.frames.size:
+            raise ValueError(f"Frames must be uint16 (N, F), not {self.frames.dtype} {self.frames.shape}")
+        if self.outputs_per_frame < 1 or self.idle_limit < 1:
+            raise ValueError("Outputs per frame and the idle limit must be at least 1")
+
+    @property
+    def flits(self) -> np.ndarray:
+        """Everything that is sent to host_in, in order."""
+        return np.concatenate([self.config.astype(np.uint32), self.frames.reshape(-1).astype(np.uint32)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What came out. Cycle 0 is the first cycle after reset; a stamp is the cycle of the transfer.
+
+    outputs    uint16 (N, outputs_per_frame)
+    first_in   int64 (N,): cycle in which a frame's first flit was taken
+    last_out   int64 (N,): cycle in which its last output came
+    busy       int64 (units,): cycles in which each bit of `busy` was 1, from the first frame's first flit to the
+               last output, both included
+    cycles     cycles from reset to the last output
+    shards     frames of each process; every shard's stamps count from its own reset, on a chip that was empty, and
+               `busy` and `cycles` are those of the first
+    simulated  cycles of all shards together
+    build_s    seconds until the simulation could start
+    run_s      seconds it ran
+    """
+
+    outputs: np.ndarray
+    first_in: np.ndarray
+    last_out: np.ndarray
+    busy: np.ndarray
+    cycles: int
+    shards: tuple[int, ...]
+    simulated: int
+    build_s: float
+    run_s: float
+
+
+def hang_message(came: int, total: int, idle_limit: int) -> OhmweaveError:
+    """The refusal of a run in which nothing moves any more."""
+    return OhmweaveError(
+        f"the simulation hangs: {came} of {total} outputs came, and then nothing was transferred "
+        f"for {idle_limit} cycles"
+    )

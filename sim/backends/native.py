@@ -1,0 +1,176 @@
+"""Runs simulation executables: their files, their progress, several at once, and their end."""
+
+import contextlib
+import selectors
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ohmweave.errors import OhmweaveError
+from ohmweave.sim.backends.job import Job, Progress, Result, hang_message
+
+__all__ = ["check_waves", "parse_result", "run_native", "write_job"]
+
+
+def check_waves(backend: str, waves: Path | None, accepted: Sequence[str], *, jobs: int = 1) -> None:
+    """Refuse a file of waves that the backend cannot write."""
+    if waves is None:
+        return
+    if waves.suffix not in accepted:
+        raise OhmweaveError(
+            f"the {backend} backend writes waves to a file that ends in {' or '.join(accepted)}, not {waves.name!r}"
+        )
+    if jobs > 1:
+        raise OhmweaveError("waves are written by one process: leave jobs at 1")
+    try:
+        waves.touch()
+    except OSError as error:
+        raise OhmweaveError(f"{waves} cannot be written: {error.strerror or error}") from None
+
+
+@dataclass
+class _Shard:
+    job: Job
+    folder: Path
+    process: "subprocess.Popen[str]"
+    log: IO[str]
+    done: int = 0
+
+
+def write_job(job: Job, folder: Path) -> None:
+    """The files that an executable reads."""
+    flits = job.flits
+    numbers = [len(job.config), job.frames.shape[1], len(job.frames), job.outputs_per_frame, job.idle_limit]
+    (folder / "job.txt").write_text(" ".join(map(str, numbers)) + "\n")
+    flits.astype("<u4").tofile(folder / "flits.bin")
+    with (folder / "cells.bin").open("wb") as stream:
+        for unit, levels in sorted(job.levels.items()):
+            np.array([unit, *levels.shape], "<u4").tofile(stream)
+            np.ascontiguousarray(levels).tofile(stream)
+
+
+def parse_result(text: str, job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
+    """outputs, first_in, last_out, busy and cycles from the lines that an executable wrote.
+
+    `i cycle` a frame's first flit, `o cycle data` an output, `b cycles` of one busy bit, `c cycles` at the end,
+    `h cycle` before it if the run was given up.
+    """
+    lines: dict[str, list[str]] = {kind: [] for kind in "iobch"}
+    for line in text.splitlines():
+        lines[line[0]].append(line[2:])
+    frames, per_frame = len(job.frames), job.outputs_per_frame
+    if lines["h"]:
+        raise hang_message(len(lines["o"]), frames * per_frame, job.idle_limit)
+    if not lines["c"] or len(lines["o"]) != frames * per_frame or len(lines["i"]) != frames:
+        raise OhmweaveError("the simulation ended before all outputs had come")
+    stamped = np.array(" ".join(lines["o"]).split(), np.int64).reshape(frames, per_frame, 2)
+    return (
+        stamped[:, :, 1].astype(np.uint16),
+        np.array(lines["i"], np.int64),
+        stamped[:, -1, 0].copy(),
+        np.array(lines["b"], np.int64),
+        int(lines["c"][0]),
+    )
+
+
+@contextlib.contextmanager
+def _started(
+    commands: Sequence[Sequence[str | Path]], shards: Sequence[Job], root: Path
+) -> Iterator[list[_Shard]]:
+    """Processes that are gone when the block is left, however it is left."""
+    running: list[_Shard] = []
+    try:
+        for number, (command, job) in enumerate(zip(commands, shards, strict=True)):
+            folder = root / str(number)
+            folder.mkdir()
+            write_job(job, folder)
+            log = (folder / "log.txt").open("w+")
+            # A session of its own: Ctrl-C reaches this process alone, which then ends the others.
+            process = subprocess.Popen(
+                [*map(str, command), str(folder)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
+            )  # fmt: skip
+            running.append(_Shard(job, folder, process, log))
+        yield running
+    finally:
+        for shard in running:
+            shard.process.kill()
+            shard.process.wait()
+            if shard.process.stdout:
+                shard.process.stdout.close()
+            shard.log.close()
+
+
+def _watch(shards: Sequence[_Shard], progress: Progress | None) -> None:
+    """Wait for all processes; `p frames` on their standard output is progress."""
+    total = sum(len(shard.job.frames) for shard in shards)
+    with selectors.DefaultSelector() as selector:
+        for shard in shards:
+            assert shard.process.stdout is not None
+            selector.register(shard.process.stdout, selectors.EVENT_READ, shard)
+        while selector.get_map():
+            for key, _ in selector.select():
+                shard = key.data
+                line = shard.process.stdout.readline()
+                if not line:
+                    selector.unregister(shard.process.stdout)
+                elif line.startswith("p ") and line[2:].strip().isdigit():
+                    shard.done = int(line[2:])
+                    if progress:
+                        progress(sum(each.done for each in shards), total)
+    for shard in shards:
+        if shard.process.wait():
+            shard.log.seek(0)
+            said = " | ".join(shard.log.read().strip().splitlines()[-4:])
+            code = shard.process.returncode
+            raise OhmweaveError(f"the simulation ended with exit code {code}{f': {said}' if said else ''}")
+
+
+def run_native(
+    command: Sequence[str | Path],
+    job: Job,
+    arguments: Sequence[str | Path] = (),
+    *,
+    jobs: int = 1,
+    started: float,
+    progress: Progress | None = None,
+) -> Result:
+    """Run `command` FOLDER on the job, in `jobs` processes on contiguous shares of the frames.
+
+    arguments  further ones, before the folder
+    started    time.perf_counter() when the backend was called, for `build_s`
+    """
+    if jobs < 1:
+        raise OhmweaveError(f"jobs must be at least 1, not {jobs}")
+    begun = time.perf_counter()
+    shares = np.array_split(job.frames, min(jobs, len(job.frames)))
+    shards = [
+        Job(
+            levels=job.levels, config=job.config, frames=share,
+            outputs_per_frame=job.outputs_per_frame, idle_limit=job.idle_limit,
+        )
+        for share in shares
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="ohmweave-run-") as root:
+        commands = [[*command, *arguments]] * len(shards)
+        with _started(commands, shards, Path(root)) as running:
+            _watch(running, progress)
+        parsed = [parse_result((shard.folder / "result.txt").read_text(), shard.job) for shard in running]
+    outputs, first_in, last_out, busy, cycles = zip(*parsed, strict=True)
+    return Result(
+        outputs=np.concatenate(outputs),
+        first_in=np.concatenate(first_in),
+        last_out=np.concatenate(last_out),
+        busy=busy[0],
+        cycles=cycles[0],
+        shards=tuple(len(shard.frames) for shard in shards),
+        simulated=sum(cycles),
+        build_s=begun - started,
+        run_s=time.perf_counter() - begun,
+    )

@@ -1,0 +1,163 @@
+"""Amaranth's own simulator: slow, but the shortest way from the Python to the values of its signals."""
+
+import contextlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import ClockDomain, Fragment, Module
+from amaranth.sim import Simulator
+
+from ohmweave.params import ArrayParams
+from ohmweave.rtl.netlist import Macro
+from ohmweave.sim.backends.design import ChipSource
+from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result, hang_message
+from ohmweave.sim.backends.native import check_waves
+
+__all__ = ["WAVES", "SimPlatform", "simulate"]
+
+#: Wave formats that the backend writes.
+WAVES = (".vcd",)
+
+
+class SimPlatform:
+    """Amaranth's platform of a simulation: collects the macros, whose outputs `processes` of Python drive."""
+
+    def __init__(self) -> None:
+        self.macros: list[Macro] = []
+
+    def add_macro(self, macro: Macro) -> None:
+        """Called by each macro while it is elaborated."""
+        self.macros.append(macro)
+
+
+def array_process(macro: Any, cells: Mapping[int, np.ndarray]) -> Any:
+    """The process that drives the outputs of a crossbar macro; `cells` are the levels of each array by its id."""
+    array: ArrayParams = macro.model
+    inputs = 1 << np.arange(0, array.dac_bits)
+
+    def code(sums: np.ndarray) -> np.ndarray:
+        codes = sums >> array.adc_drop
+        if array.adc_bits is not None:
+            codes = np.minimum(codes, 2**array.adc_bits - 1)
+        return codes << array.adc_drop
+
+    def pack(codes: np.ndarray) -> int:
+        return sum(int(each) << (n * array.sum_bits) for n, each in enumerate(codes))
+
+    def fields(word: int, count: int, bits: int) -> np.ndarray:
+        raw = np.frombuffer(word.to_bytes((count * bits + 7) // 8, "little"), np.uint8)
+        return np.unpackbits(raw, bitorder="little", count=count * bits).reshape(count, bits)
+
+    async def process(ctx: Any) -> None:
+        levels: np.ndarray | None = None
+        left = 0
+        result = (0, 0)
+        ports = (macro.id, macro.start, macro.group, macro.x, macro.write, macro.row, macro.levels)
+        async for _, _, unit, start, group, x, write, row, word in ctx.tick().sample(*ports):
+            if levels is None:
+                blank = np.zeros((array.rows, array.cols), np.uint8)
+                levels = np.array(cells.get(unit, blank), np.int64)
+            if write and row < array.rows:
+                levels[row] = fields(word, array.cols, array.cell_bits) @ (1 << np.arange(array.cell_bits))
+            if start:
+                values = fields(x, array.rows, array.dac_bits) @ inputs
+                first = group * array.columns_at_once
+                sums = code(values @ levels[:, first : first + array.columns_at_once])
+                reference = int(code(values.sum())) if array.sign_scheme == "offset" else 0
+                result = (pack(sums), reference)
+                left = array.read_cycles
+            if left:
+                left -= 1
+                if not left:
+                    ctx.set(macro.sums.as_value(), result[0])
+                    ctx.set(macro.reference, result[1])
+
+    return process
+
+
+def simulate(
+    source: ChipSource,
+    job: Job,
+    *,
+    jobs: int = 1,
+    waves: Path | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Run `job`; always one process, whatever `jobs` is."""
+    check_waves("pysim", waves, WAVES)
+    started = time.perf_counter()
+    chip: Any = source.make()
+    platform = SimPlatform()
+    top = Module()
+    top.domains.sync = domain = ClockDomain()
+    top.submodules.chip = chip
+    simulator = Simulator(Fragment.get(top, platform))
+    simulator.add_clock(1e-8)
+    for macro in platform.macros:
+        simulator.add_process(array_process(macro, job.levels))
+
+    flits = [int(flit) for flit in job.flits]
+    frames, per_frame = len(job.frames), job.outputs_per_frame
+    starts = range(len(job.config), len(flits), job.frames.shape[1])
+    wanted = frames * per_frame
+    first_in: list[int] = []
+    outputs: list[tuple[int, int]] = []
+    busy = np.zeros(len(chip.busy), np.int64)
+    cycle = 0
+
+    async def drive(ctx: Any) -> None:
+        nonlocal cycle
+        ctx.set(domain.rst, 1)
+        ctx.set(chip.host_in.valid, 0)
+        ctx.set(chip.host_out.ready, 1)
+        for _ in range(RESET_CYCLES):
+            await ctx.tick()
+        ctx.set(domain.rst, 0)
+        sent = moved = 0
+        while True:
+            valid = sent < len(flits)
+            ctx.set(chip.host_in.payload.as_value(), flits[sent] if valid else 0)
+            ctx.set(chip.host_in.valid, valid)
+            if valid and ctx.get(chip.host_in.ready):
+                if sent in starts:
+                    first_in.append(cycle)
+                sent += 1
+                moved = cycle
+            if first_in:
+                bits = ctx.get(chip.busy)
+                while bits:
+                    low = bits & -bits
+                    busy[low.bit_length() - 1] += 1
+                    bits ^= low
+            out = ctx.get(chip.host_out.valid)
+            if out:
+                outputs.append((cycle, ctx.get(chip.host_out.payload)))
+                moved = cycle
+                if progress and len(outputs) % per_frame == 0:
+                    progress(len(outputs) // per_frame, frames)
+            elif cycle - moved >= job.idle_limit:
+                raise hang_message(len(outputs), wanted, job.idle_limit)
+            cycle += 1
+            if len(outputs) == wanted:
+                break
+            await ctx.tick()
+
+    simulator.add_testbench(drive)
+    begun = time.perf_counter()
+    with simulator.write_vcd(str(waves)) if waves else contextlib.nullcontext():
+        simulator.run()
+    table = np.array(outputs, np.int64).reshape(frames, per_frame, 2)
+    return Result(
+        outputs=table[:, :, 1].astype(np.uint16),
+        first_in=np.array(first_in, np.int64),
+        last_out=table[:, -1, 0].copy(),
+        busy=busy,
+        cycles=cycle,
+        shards=(frames,),
+        simulated=cycle,
+        build_s=begun - started,
+        run_s=time.perf_counter() - begun,
+    )

