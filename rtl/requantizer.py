@@ -50,7 +50,7 @@ class ResultLayout(data.StructLayout):
 
     activations  requantised
     raw          sum of products plus bias, not requantised
-    count        results that count, minus one
+    count        results that count, minus one; the others are zero
     last         these are the pixel's last
     """
 
@@ -90,7 +90,11 @@ class Requantizer(Component):
 
     With the sign scheme `pairs` there is no reference to take off.
 
-    Ports: `config`, constant while sums come; `table`, writes of `scale_writes`; `i`, sums; `o`, results.
+    mult is unsigned; a shift of 0 is not defined.
+
+    Parameters: params, of the PE.
+    Ports: `config`, constant while sums come; `table`, writes of `scale_writes` (writes elsewhere are taken and
+    ignored; a reset leaves the table as it is); `i`, sums; `o`, results.
     Latency: 4 cycles from taking sums to the first result. Throughput: one word a cycle; a column group takes
     W = columns_at_once / result_lanes cycles (the last one last_word + 1), and the next is taken in its final cycle.
     """
@@ -134,6 +138,7 @@ class Requantizer(Component):
                 unit.sum.eq(sums.sums[lane]),
                 unit.reference.eq(sums.reference),
                 unit.entry.eq(entries[lane]),
+                unit.counts.eq(lane <= place.count),
                 *(unit.enable[n].eq(advance & stages[n].valid) for n in range(3)),
                 self.o.p.raw[lane].eq(unit.raw),
                 self.o.p.activations[lane].eq(unit.activation),
@@ -147,6 +152,7 @@ class Requantizer(Component):
         m.submodules.table = memory = Memory(shape=ENTRY.size * lanes, depth=depth, init=[])
         write = memory.write_port(granularity=WORD)
         column = self.table.p.address[2:]
+        exists = column < self._params.array.cols
         m.d.comb += [
             self.table.ready.eq(1),
             write.addr.eq(column // lanes),
@@ -155,7 +161,7 @@ class Requantizer(Component):
         for lane in range(lanes):
             for word in range(ENTRY_WORDS):
                 here = (column % lanes == lane) & (self.table.p.address[:2] == word)
-                m.d.comb += write.en[lane * ENTRY_WORDS + word].eq(self.table.valid & here)
+                m.d.comb += write.en[lane * ENTRY_WORDS + word].eq(self.table.valid & exists & here)
         read = memory.read_port()
         m.d.comb += read.en.eq(advance)
         return data.View(data.ArrayLayout(ENTRY, lanes), read.data), read.addr
@@ -192,13 +198,17 @@ class Requantizer(Component):
 
 
 class ResultLane(Component):
-    """The arithmetic of one result, in three stages that advance with `enable`: add, multiply, round and clip."""
+    """The arithmetic of one result, in three stages that advance with `enable`: add, multiply, round and clip.
+
+    It is zero where `counts` is low in the first stage.
+    """
 
     def __init__(self, *, params: PEParams):
         self._params = params
         super().__init__(
             {
                 "enable": In(3),
+                "counts": In(1),
                 "sum": In(params.array.sum_bits),
                 "reference": In(params.array.sum_bits),
                 "entry": In(ENTRY),
@@ -220,7 +230,10 @@ class ResultLane(Component):
         rounded = Signal(signed(len(product) + 1))
         top = 2**self._params.buffer.act_bits - 1
         with m.If(self.enable[0]):
-            m.d.sync += [value.eq(self.sum - offset + self.entry.bias), entry_1.eq(self.entry)]
+            # The entry of a column that does not count may never have been written.
+            m.d.sync += [value.eq(0), entry_1.as_value().eq(0)]
+            with m.If(self.counts):
+                m.d.sync += [value.eq(self.sum - offset + self.entry.bias), entry_1.eq(self.entry)]
         with m.If(self.enable[1]):
             m.d.sync += [product.eq(value * entry_1.mult), value_1.eq(value), shift_2.eq(entry_1.shift - 1)]
         with m.If(self.enable[2]):
