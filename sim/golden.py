@@ -7,8 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import ArrayParams
-
-from .network import ConvLayer, Network
+from ohmweave.sim.network import ConvLayer, Network
 
 __all__ = ["activations", "classify", "logits"]
 
@@ -28,7 +27,9 @@ def logits(network: Network, images: np.ndarray, *, array: ArrayParams | None = 
     return result
 
 
-def activations(network: Network, images: np.ndarray, *, array: ArrayParams | None = None) -> list[np.ndarray]:
+def activations(
+    network: Network, images: np.ndarray, *, array: ArrayParams | None = None
+) -> list[np.ndarray]:
     """Each layer's output, (N, H, W, C) after pooling: uint8, and int32 of the last layer."""
     images = _checked(network, images)
     result = [
@@ -63,7 +64,10 @@ def _checked(network: Network, images: np.ndarray) -> np.ndarray:
 def _batches(network: Network, count: int) -> Iterator[slice]:
     """Slices of images small enough for bounded memory."""
     entries = max(
-        max(int(np.prod(layer.conv_size(*shape[1:]))) * max(layer.rows, layer.out_channels * 4), int(np.prod(shape)))
+        max(
+            int(np.prod(layer.conv_size(*shape[1:]))) * max(layer.rows, layer.out_channels * 4),
+            int(np.prod(shape)),
+        )
         for layer, shape in zip(network.layers, network.shapes[:-1], strict=True)
     )
     step = max(1, BATCH_ENTRIES // entries)
@@ -77,7 +81,11 @@ def _run(network: Network, images: np.ndarray, array: ArrayParams | None) -> lis
     for index, layer in enumerate(network.layers):
         sums = _column_sums(layer, x, network.in_bits(index), network.weight_bits, array)
         sums += layer.bias
-        x = sums.astype(np.int32) if layer.raw else _pool(_requantise(layer, sums, network.act_bits), layer.pool)
+        x = (
+            sums.astype(np.int32)
+            if layer.raw
+            else _pool(_requantise(layer, sums, network.act_bits), layer.pool)
+        )
         outputs.append(x)
     return outputs
 

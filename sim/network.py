@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ohmweave.errors import OhmweaveError
-
-from .npz import read_npz, write_npz
+from ohmweave.sim.npz import read_npz, write_npz
 
 __all__ = ["BUILTIN", "ConvLayer", "Network", "builtin", "load", "save"]
 
@@ -187,7 +186,9 @@ class Network:
                 raise OhmweaveError(f"{what} the last layer, and no other, must be raw")
             channels, *size = layer.out_shape((channels, size[0], size[1]))
             if min(size) < 1:
-                raise OhmweaveError(f"{what} the output must have at least one pixel, not {size[0]}×{size[1]}")
+                raise OhmweaveError(
+                    f"{what} the output must have at least one pixel, not {size[0]}×{size[1]}"
+                )
         if size != [1, 1]:
             raise OhmweaveError(f"the last layer's output must be one pixel, not {size[0]}×{size[1]}")
 
