@@ -34,12 +34,11 @@ class NodeRegister(enum.IntEnum):
 
 def node_writes(*, children: Iterable[int] = (), select: int | None = None) -> dict[int, int]:
     """Address → word that makes a node send data to `children` and collect from the child `select`."""
-    mask = 0
-    for child in (*children, *(() if select is None else (select,))):
+    enabled = set(children)
+    for child in (*enabled, *(() if select is None else (select,))):
         if child not in range(RADIX):
             raise ValueError(f"A node's child must be from 0 to {RADIX - 1}, not {child!r}")
-    for child in children:
-        mask |= 1 << child
+    mask = sum(1 << child for child in enabled)
     return {NodeRegister.CHILDREN: mask, NodeRegister.SELECT: 0 if select is None else select + 1}
 
 
@@ -48,7 +47,9 @@ class TreeNode(Component):
 
     Configuration flits from the parent go to all children and to the node's own registers (`NodeRegister`),
     data flits to the children that are enabled. After reset both trees are closed. Writes to other addresses
-    are ignored.
+    are ignored. Data for a node whose children are all closed wait, and everything behind them: open a path first.
+    Data do not reach the node's receiver, so that they do not end a packet there as they do in a PE: a packet
+    must be sent whole.
 
     Order is kept: a data flit waits until the configuration flits before it have become the node's routes.
     (Re-ReRAM, section VI and Fig. 9: fat tree with multicast 1 to 4, and a 4-to-1 collection.)

@@ -1,0 +1,67 @@
+"""TreeNode: refusals, its registers, and its testbench on one node and on a tree 1-4-16."""
+
+import re
+from typing import Any
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
+from ohmweave.rtl.flit import flit_stream
+from ohmweave.rtl.network.tree_node import FIRST_NODE_UNIT, RADIX, NodeRegister, TreeNode, node_writes
+from ohmweave.testbench.runner import SIMULATORS, available, run_testbench
+
+
+class Tree(Component):
+    """A root with four nodes below it, with the ports of one node of 16 children."""
+
+    down: In(flit_stream(16))
+    down_o: Out(flit_stream(16)).array(RADIX**2)
+    up_i: In(flit_stream(16)).array(RADIX**2)
+    up_o: Out(flit_stream(16))
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.root = root = TreeNode(link_bits=16)
+        m.d.comb += root.unit.eq(FIRST_NODE_UNIT)
+        connect(m, flipped(self.down), root.down)
+        connect(m, root.up_o, flipped(self.up_o))
+        for n in range(RADIX):
+            m.submodules[f"node_{n}"] = node = TreeNode(link_bits=16)
+            m.d.comb += node.unit.eq(FIRST_NODE_UNIT + 1 + n)
+            connect(m, root.down_o[n], node.down)
+            connect(m, node.up_o, root.up_i[n])
+            for k in range(RADIX):
+                connect(m, node.down_o[k], flipped(self.down_o[RADIX * n + k]))
+                connect(m, flipped(self.up_i[RADIX * n + k]), node.up_i[k])
+        return m
+
+
+@pytest.mark.parametrize(
+    ("simulator", "levels", "registered_ready"),
+    [("verilator", 2, False), ("icarus", 2, False), ("icarus", 1, False), ("icarus", 1, True)],
+)
+def test_testbench(simulator: str, levels: int, registered_ready: bool) -> None:
+    assert simulator in SIMULATORS
+    if not available(simulator):
+        pytest.skip(f"{simulator} is not installed")
+    tree = Tree() if levels == 2 else TreeNode(link_bits=16, registered_ready=registered_ready)
+    run_testbench(tree, "tb_tree_node", simulator, parameters={"levels": levels})
+
+
+@pytest.mark.parametrize("link_bits", [15, 65, None])
+def test_refusals(link_bits: Any) -> None:
+    message = f"TreeNode link_bits must be a whole number from 16 to 64, not {link_bits!r}"
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        TreeNode(link_bits=link_bits)
+
+
+def test_node_writes() -> None:
+    assert node_writes(children=[0, 3], select=2) == {NodeRegister.CHILDREN: 0b1001, NodeRegister.SELECT: 3}
+    assert node_writes(children=iter([1, 1])) == {NodeRegister.CHILDREN: 0b0010, NodeRegister.SELECT: 0}
+
+
+@pytest.mark.parametrize("arguments", [{"children": [0, 4]}, {"select": 4}])
+def test_node_writes_refusals(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^A node's child must be from 0 to 3, not 4$"):
+        node_writes(**arguments)
