@@ -1,0 +1,399 @@
+"""The program as its users meet it: exit codes, the exact sentence of each refusal, and what is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from ohmweave import __version__, cli
+from ohmweave.commands import bench, fetch
+from ohmweave.commands import run as run_command
+from ohmweave.errors import OhmweaveError
+
+ACCEPTED = "bench, emit, export, fetch, run"
+
+
+@pytest.fixture
+def call(capsys, tmp_path, monkeypatch):
+    """Run the program in this process, in an empty folder: exit code, stdout, stderr without its prefix."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments):
+        code = cli.main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err.removeprefix("ohmweave: ").removesuffix("\n")
+
+    return call
+
+
+@pytest.fixture
+def golden_run(call, small_files):
+    """`ohmweave run` of the small network on the golden model, further arguments appended."""
+    network, images = small_files
+
+    def golden_run(*arguments, images=images):
+        return call(
+            "run",
+            network,
+            "--arch",
+            "tiny",
+            "--backend",
+            "golden",
+            "--images",
+            images,
+            "--out",
+            "res",
+            *arguments,
+        )
+
+    return golden_run
+
+
+def entries(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_version(call):
+    assert call("--version") == (0, f"ohmweave, version {__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", [(), ("run",), ("export",), ("emit",), ("bench",), ("fetch",)])
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help(call, command, option):
+    code, out, err = call(*command, option)
+    assert code == 0
+    assert out.startswith(" ".join(["Usage: ohmweave", *command]))
+    assert not err
+
+
+def test_no_command_shows_the_help(call):
+    code, out, err = call()
+    assert code == 2
+    assert out.startswith("Usage: ohmweave")
+    assert not err
+
+
+def test_run_on_golden(golden_run, tmp_path, small_images):
+    code, out, err = golden_run("--limit", "5")
+    assert code == 0
+    assert not err
+    assert "small on tiny, golden" in out
+    assert "wrote res/result.json and res/logits.npy" in out
+    record = json.loads((tmp_path / "res" / "result.json").read_text())
+    assert (record["model"], record["arch"], record["backend"], record["images"]) == (
+        "small",
+        "tiny",
+        "golden",
+        5,
+    )
+    assert np.load(tmp_path / "res" / "logits.npy").shape == (5, 5)
+
+
+def test_run_on_the_netlist(call, small_files, tmp_path):
+    network, images = small_files
+    code, out, err = call("run", network, "--arch", "tiny", "--images", images)
+    assert (code, err) == (0, "")
+    assert "0 of 7 images differ from the golden model" in out
+    record = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert record["mismatches"] == 0
+    assert record["backend"] == "cxxrtl"
+
+
+def test_images_without_labels(golden_run, tmp_path, small_images):
+    np.savez(tmp_path / "bare.npz", images=small_images[0])
+    code, out, _ = golden_run(images="bare.npz")
+    assert code == 0
+    assert "accuracy" not in out
+    assert json.loads((tmp_path / "res" / "result.json").read_text())["accuracy"] is None
+
+
+def test_shipped_network_and_images(call):
+    """What needs no download, on the model that needs no compiler."""
+    code, out, err = call("run", "lenet5", "--backend", "golden", "--limit", "100")
+    assert (code, err) == (0, "")
+    assert "lenet5 on re-reram, golden" in out
+
+
+def test_mismatch_is_exit_code_1(call, small_files, tmp_path, monkeypatch):
+    from ohmweave.sim import golden
+
+    right = golden.logits
+    monkeypatch.setattr(golden, "logits", lambda *args, **options: right(*args, **options) + 1)
+    network, images = small_files
+    code, out, _ = call("run", network, "--arch", "tiny", "--images", images)
+    assert code == 1
+    assert "7 of 7 images differ from the golden model" in out
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["mismatches"] == 7
+
+
+HELP = "(see ohmweave run --help)"
+BACKEND_SENTENCE = (
+    "Invalid value for '--backend': '{}' is not one of "
+    f"{', '.join(repr(name) for name in run_command.BACKENDS)} {HELP}"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["walk"], f"the command must be one of {ACCEPTED}, not 'walk' (see ohmweave --help)"),
+        (["--colour"], "No such option '--colour' (see ohmweave --help)"),
+        (["run"], f"Missing argument 'MODEL' {HELP}"),
+        (["run", "resnet99"], "MODEL must be one of lenet5 or an .npz network file, not 'resnet99'"),
+        (
+            ["run", "net.onnx"],
+            "MODEL must be one of lenet5 or an .npz network file: ONNX files such as net.onnx are not supported yet",
+        ),
+        (["run", "no.npz"], "the network file no.npz cannot be read: No such file or directory"),
+        (["run", "lenet5", "--backend", "spice"], BACKEND_SENTENCE.format("spice")),
+        (["run", "lenet5", "--backend", "cycle"], BACKEND_SENTENCE.format("cycle")),
+        (["run", "lenet5", "--arch", "fpga"], "--arch must be one of re-reram, tiny or a .toml file, not 'fpga'"),
+        (["run", "lenet5", "--arch", "a.toml"], "configuration file a.toml cannot be read: No such file or directory"),
+        (["run", "lenet5", "--limit", "0"], f"Invalid value for '--limit': 0 is not in the range x>=1 {HELP}"),
+        (["run", "lenet5", "--jobs", "x"], f"Invalid value for '--jobs': 'x' is not a valid integer range {HELP}"),
+        (["run", "lenet5", "--images", "i.npz"], "the image file i.npz cannot be read: No such file or directory"),
+        (
+            ["run", "lenet5", "--backend", "golden", "--waves", "a.vcd"],
+            "waveforms need a simulator, and the golden backend is none",
+        ),
+        (["run", "lenet5", "--arch", "tiny"], "lenet5 needs 5 PEs, one a layer, and the chip has 4"),
+        (["export", "lenet5"], "Missing option '--onnx' (see ohmweave export --help)"),
+        (["export", "lenet5", "--onnx", "no/a.onnx"], "no/a.onnx cannot be written: No such file or directory"),
+        (["emit"], "Missing option '--out' (see ohmweave emit --help)"),
+        (
+            ["emit", "--out", "x", "--format", "vhdl"],
+            "Invalid value for '--format': 'vhdl' is not one of 'verilog', 'rtlil' (see ohmweave emit --help)",
+        ),
+        (["fetch", "imagenet"], "Invalid value for 'DATASET': 'imagenet' is not 'mnist' (see ohmweave fetch --help)"),
+        (["bench", "--only", "x"], None),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_refusal(call, tmp_path, arguments, sentence):
+    """Exit code 2, one sentence on stderr, nothing on stdout and nothing left behind."""
+    code, out, err = call(*arguments)
+    assert code == 2
+    assert not out
+    assert err
+    assert "\n" not in err
+    if sentence is not None:
+        assert err == sentence
+    assert entries(tmp_path) == []
+
+
+def test_own_network_needs_images(call, small_files):
+    network, _ = small_files
+    code, _, err = call("run", network, "--arch", "tiny")
+    assert code == 2
+    assert err == f"--images must be given for {network}: only a built-in network has images of its own"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sentence"),
+    [
+        ({"images": np.zeros((2, 6, 6))}, "the image file bad.npz: images must be uint8, not float64"),
+        (
+            {"images": np.zeros((2, 7, 6), np.uint8)},
+            "the image file bad.npz: images must have the shape (N, 6, 6), not (2, 7, 6, 1)",
+        ),
+        (
+            {"images": np.array([[object()]])},
+            "the image file bad.npz must be an .npz of plain arrays, and is not or is damaged",
+        ),
+    ],
+)
+def test_bad_images(golden_run, tmp_path, arrays, sentence):
+    np.savez(tmp_path / "bad.npz", allow_pickle=True, **arrays)
+    assert golden_run(images="bad.npz") == (2, "", sentence)
+    assert not (tmp_path / "res").exists()
+
+
+def test_unreadable_images(golden_run, tmp_path):
+    path = tmp_path / "secret.npz"
+    path.touch(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user may read everything")
+    assert golden_run(images=path)[2] == f"the image file {path} cannot be read: Permission denied"
+
+
+def test_output_folder_that_is_a_file(golden_run, tmp_path):
+    (tmp_path / "res").write_text("mine")
+    code, _, err = golden_run()
+    assert (code, err) == (2, "--out res must be a folder, and res is none")
+    assert (tmp_path / "res").read_text() == "mine"
+
+
+def test_unwritable_output_folder(golden_run, tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir(0o555)
+    if os.access(locked, os.W_OK):
+        pytest.skip("this user may write everywhere")
+    code, _, err = golden_run("--out", locked / "res")
+    assert (code, err) == (2, f"--out {locked / 'res'} cannot be written: {locked} is not writable")
+
+
+def test_full_disk(golden_run, tmp_path, monkeypatch):
+    def full(*_args, **_options):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("numpy.save", full)
+    code, _, err = golden_run()
+    assert (code, err) == (2, "res/result.json cannot be written: No space left on device")
+    assert entries(tmp_path / "res") == []
+
+
+def test_unwritable_cache(call, small_files, tmp_path, monkeypatch):
+    network, images = small_files
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("OHMWEAVE_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    before = entries(tmp_path)
+    code, _, err = call("run", network, "--arch", "tiny", "--images", images)
+    assert code == 2
+    assert err == (
+        f"the cache folder {tmp_path / 'file' / 'cache'} cannot be written (Not a directory); "
+        "set OHMWEAVE_CACHE_DIR to a folder that can"
+    )
+    assert entries(tmp_path) == before
+
+
+def test_no_compiler(call, small_files, cache, monkeypatch, tmp_path):
+    network, images = small_files
+    before = entries(tmp_path)
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, _, err = call("run", network, "--arch", "tiny", "--images", images)
+    assert code == 2
+    assert err == "no C++ compiler: none of c++, g++, clang++ is on PATH; install one or name one in CXX"
+    assert [name for name in entries(tmp_path) if not name.startswith("cache")] == before
+
+
+def test_control_characters_do_not_reach_the_terminal(call):
+    assert call("run", "a\x1b[31m\nb")[2].isprintable()
+
+
+def test_out_of_memory(call, monkeypatch):
+    def exhausted(*_args):
+        raise MemoryError
+
+    monkeypatch.setattr(run_command, "load_model", exhausted)
+    code, _, err = call("run", "lenet5")
+    assert code == 2
+    assert err.startswith("there is not enough memory for this")
+
+
+def test_other_errors_of_files(call, monkeypatch):
+    def gone(*_args):
+        raise OSError(5, "Input/output error", "x.npz")
+
+    monkeypatch.setattr(run_command, "load_model", gone)
+    assert call("run", "lenet5") == (2, "", "Input/output error (x.npz)")
+
+
+def test_mistakes_of_ours_are_not_hidden(call, monkeypatch):
+    """Only what a user can cause becomes a sentence."""
+
+    def broken(*_args):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(run_command, "load_model", broken)
+    with pytest.raises(ZeroDivisionError):
+        call("run", "lenet5")
+
+
+def test_lists_of_choices_are_those_of_the_library():
+    from ohmweave.bench import BENCHES
+    from ohmweave.sim.datasets import DATASETS
+    from ohmweave.sim.run import BACKENDS
+
+    assert run_command.BACKENDS == BACKENDS
+    assert tuple(DATASETS) == fetch.DATASETS
+    assert tuple(BENCHES) == bench.BENCHES
+
+
+def test_reader_that_goes_away(small_files, tmp_path):
+    """`ohmweave run … | true`: no traceback, and the files are there."""
+    network, images = small_files
+    read, write = os.pipe()
+    os.close(read)
+    command = [
+        "run",
+        network,
+        "--arch",
+        "tiny",
+        "--backend",
+        "golden",
+        "--images",
+        images,
+        "--out",
+        tmp_path / "o",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "ohmweave", *map(str, command)],
+        stdout=write, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+    assert (tmp_path / "o" / "result.json").exists()
+
+
+def wait_for(what, process):
+    """Poll until `what()` or the process ends."""
+    while not what() and process.poll() is None:
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("when", ["building", "simulating"])
+def test_interrupted(small_files, cache, tmp_path, when):
+    """Ctrl-C: exit code 130, one sentence, no result, nothing that a later run takes for finished."""
+    network, images = small_files
+    pixels = np.load(images)["images"]
+    np.savez(tmp_path / "many.npz", images=np.tile(pixels, (30_000, 1, 1)))
+    command = [
+        sys.executable,
+        "-m",
+        "ohmweave",
+        "run",
+        str(network),
+        "--arch",
+        "tiny",
+        "--images",
+        "many.npz",
+    ]
+    if when == "simulating":  # the simulation is there, and the images take a while
+        subprocess.run(
+            [*command, "--limit", "1", "--out", "first"], cwd=tmp_path, check=True, capture_output=True
+        )
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+    def begun():
+        if when == "building":
+            return list(cache.rglob("*.part-*"))
+        children = f"/proc/{process.pid}/task/{process.pid}/children"
+        with open(children) as stream:
+            return stream.read().split()
+
+    wait_for(begun, process)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "ohmweave: interrupted\n")
+    assert not (tmp_path / "out").exists()
+    assert not list(cache.rglob("*.part-*"))
+
+
+def test_refusals_are_of_one_type():
+    """A library user catches one exception."""
+    assert issubclass(OhmweaveError, Exception)
+    assert not issubclass(OhmweaveError, OSError)
