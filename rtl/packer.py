@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
+from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
 from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.requantizer import RAW_BITS, ResultLayout
@@ -21,12 +22,16 @@ class PackerConfig(data.StructLayout):
 class Packer(Component):
     """Packs the results of a frame into flits without gaps; a frame's last flit is filled up with zeros.
 
+    Parameters: params, of the PE; `OhmweaveError` unless link_bits divides 32.
     Ports: `config`, constant while results come; `i`, results, `last` on a frame's last; `o`, flits.
-    Latency: 1 cycle. Throughput: one word of results a cycle as activations, and one cycle more at a frame's end if
-    flits and frame do not end together; raw, a result takes 32 / link_bits cycles.
+    Latency: 1 cycle from the results that fill a flit or end a frame.
+    Throughput: one word of results a cycle as activations, and one cycle more at a frame's end if its last word
+    fills a flit and leaves something over; raw, a result takes 32 / link_bits cycles.
     """
 
     def __init__(self, *, params: PEParams):
+        if RAW_BITS % params.link_bits:
+            raise OhmweaveError(f"link_bits must divide {RAW_BITS}, not {params.link_bits}")
         self._params = params
         super().__init__(
             {

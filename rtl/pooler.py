@@ -39,8 +39,9 @@ class Pooler(Component):
 
     Results come in raster order, the words of a pixel one after the other. A row of running maxima is kept in a
     memory; a word leaves when the last pixel of its window has come. Rows and columns beyond a multiple of P are
-    dropped. Raw results pass only with P = 1.
+    dropped. `count` and the raw values are those of the window's last pixel, so raw results pass only with P = 1.
 
+    Parameters: params, of the PE.
     Ports: `config`, constant while results come; `i`, results; `o`, results, in which `last` means the last of the
     frame.
     Latency: 2 cycles from the word that completes a window. Throughput: one word a cycle.
@@ -62,8 +63,8 @@ class Pooler(Component):
         params = self._params
         words = params.array.cols // params.result_lanes
         activations = self.o.p.activations.shape()
-        # With P ≥ 2 a row of maxima has at most half the width's pixels.
-        depth = words * max(1, params.buffer.width // 2)
+        # With P ≥ 2 a row of maxima has at most half the width's pixels, the column left over by P included.
+        depth = words * ((params.buffer.width + 1) // 2)
         m.submodules.maxima = memory = Memory(shape=activations.size, depth=depth, init=[])
         write = memory.write_port()
         read = memory.read_port(transparent_for=[write])
