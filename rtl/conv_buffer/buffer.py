@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, ResetInserter
+from amaranth.hdl import Module, Mux, ResetInserter
 from amaranth.lib import memory, stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -51,10 +51,11 @@ class ConvBuffer(Component):
             m.submodules[f"bank_{bank}"] = lines
             write = lines.write_port(granularity=word // UNITS)
             read = lines.read_port()
+            enable = writer.enable.word_select(bank, UNITS)
             m.d.comb += [
-                write.addr.eq(writer.column),
+                write.addr.eq(Mux(enable.any(), writer.column, -1)),
                 write.data.eq(writer.data),
-                write.en.eq(writer.enable.word_select(bank, UNITS)),
+                write.en.eq(enable),
                 read.addr.eq(reader.address),
                 read.en.eq(reader.read),
                 window.words[bank].eq(read.data),

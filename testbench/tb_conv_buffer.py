@@ -1,0 +1,345 @@
+"""Testbench of the convolution buffer: every window of whole images, every cycle of the handshakes.
+
+The windows are cut out of the padded images by NumPy. When they come is told by `Schedule`, which knows no rows,
+slots or counters, only the list of all columns in order and, of each, the pixel that it waits for.
+"""
+
+import random
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.triggers import ReadOnly, RisingEdge
+
+from ohmweave.params import BufferParams
+from ohmweave.rtl.conv_buffer import Convolution, config_words, conv_config
+from ohmweave.testbench.runner import SEED
+from ohmweave.testbench.stream import PACES, parameters, start
+
+READ_CYCLES = 6  # between two windows that a busy array takes
+MARGIN = 64  # cycles without any transfer that are a hang
+
+
+class Layer:
+    """One convolution and random images for it."""
+
+    def __init__(self, params: BufferParams, k: int, s: int, p: int, height: int, width: int, frames: int):
+        self.params, self.k, self.s, self.p = params, k, s, p
+        self.height, self.width = height, width
+        self.lanes = params.pixel_lanes(k)
+        self.plan: Convolution = conv_config(params, k, s, p, height, width, channels=self.lanes)
+        seed = SEED + hash((k, s, p, height, width)) % 10000
+        rng = np.random.default_rng(seed)
+        self.images = rng.integers(0, 2**params.act_bits, (frames, height, width, self.lanes))
+        self.name = f"{k}×{k} stride {s} pad {p} on {height}×{width}, {frames} images, seed {seed}"
+        self.random = random.Random(seed)
+
+    def pack(self, values: np.ndarray) -> int:
+        """Lanes to a word, first lane lowest."""
+        return sum(int(value) << n * self.params.act_bits for n, value in enumerate(values.reshape(-1)))
+
+    def pixels(self) -> list[int]:
+        """The payloads; what lies above the lanes of a pixel is noise."""
+        used = self.lanes * self.params.act_bits
+        noise = self.params.lanes * self.params.act_bits - used
+        return [
+            self.pack(pixel) | self.random.getrandbits(noise) << used if noise else self.pack(pixel)
+            for pixel in self.images.reshape(-1, self.lanes)
+        ]
+
+    def windows(self) -> list[int]:
+        """im2col: kernel columns first, then rows, then channels."""
+        p, k, s = self.p, self.k, self.s
+        padded = np.pad(self.images, ((0, 0), (p, p), (p, p), (0, 0)))
+        return [
+            self.pack(image[y : y + k, x : x + k].transpose(1, 0, 2))
+            for image in padded
+            for y in range(0, self.height + 2 * p - k + 1, s)
+            for x in range(0, self.width + 2 * p - k + 1, s)
+        ]
+
+
+class Schedule:
+    """When the handshakes of a layer come, from the formulas of the docstring of `ConvBuffer`.
+
+    Column n of the run is read at the earliest one cycle after its last pixel was taken, one cycle after column
+    n-1 was read, and in the cycle in which column n-1 enters the window; it enters the window at the earliest
+    one cycle after it was read, and in the cycle in which the window before it is taken.
+    """
+
+    def __init__(self, layer: Layer):
+        k, s, p, width, height = layer.k, layer.s, layer.p, layer.width, layer.height
+        self.width = width
+        self.slots = layer.params.row_slots(k)
+        # (pixel it waits for or -1, first row that it or a later column needs, window complete, kept aside)
+        self.columns: list[tuple[int, int, bool, bool]] = []
+        for frame in range(len(layer.images)):
+            for y in range(0, height + 2 * p - k + 1, s):
+                end = 0
+                for x in range(0, width + 2 * p - k + 1, s):
+                    for column in range(max(end, x, p) - p, x + k - p):
+                        bottom = min(y - p + k, height) - 1
+                        pixel = (frame * height + bottom) * width + column if column < width else -1
+                        aside = k == 7 and p == 0 and column == 0
+                        top = frame * height + max(y - p, 0)
+                        self.columns.append((pixel, top, column == x + k - 1 - p, aside))
+                    end = x + k
+        # After the last image the buffer waits for the next.
+        self.columns.append((len(layer.images) * width * height + height * width, len(layer.images) * height,
+                             False, False))  # fmt: skip
+        self.pixels = 0
+        self.next = 0
+        self.held: tuple[bool, bool] | None = None
+        self.valid = False
+
+    @property
+    def ready(self) -> bool:
+        return self.pixels // self.width < self.columns[self.next][1] + self.slots
+
+    def clock(self, pixel: bool, take: bool) -> None:
+        """One rising edge after which these transfers have been made."""
+        free = not self.valid or take
+        if take:
+            self.valid = False
+        moves = self.held is not None and (free or self.held[1])
+        read = None
+        if self.held is None or moves:
+            waits, _, last, aside = self.columns[self.next]
+            if waits < self.pixels:
+                read = (last, aside)
+                self.next += 1
+        if moves and self.held is not None:
+            self.valid |= self.held[0]
+            self.held = None
+        if read is not None:
+            self.held = read
+        self.pixels += pixel
+
+
+class Bench:
+    def __init__(self, dut: Any):
+        self.dut = dut
+        self.params = BufferParams(**parameters()["buffer"])
+        self.cycle = 0
+        self.taken: list[int] = []
+        self.offered: list[int] = []
+        self.sent: list[int] = []
+
+    async def start(self) -> None:
+        self.idle()
+        self.dut.clear.value = 0
+        self._config().value = 0
+        await start(self.dut)
+
+    def idle(self) -> None:
+        self.dut.pixel__valid.value = 0
+        self.dut.pixel__payload.value = 0
+        self.dut.window__ready.value = 0
+
+    def _config(self) -> Any:
+        return self.dut["config"]
+
+    async def configure(self, layer: Layer) -> None:
+        """Change the configuration under `clear`."""
+        self.idle()
+        self.dut.clear.value = 1
+        words = config_words(self.params, layer.plan.config)
+        self._config().value = sum(word << 16 * n for n, word in enumerate(words))
+        await RisingEdge(self.dut.clk)
+        self.dut.clear.value = 0
+
+    async def run(
+        self, layer: Layer, *, idle: float = 0.0, stall: float = 0.0, every: int = 1, fill: int = 0,
+        gap: int = 0, cycles: int | None = None,
+    ) -> None:  # fmt: skip
+        """Stream the layer's images through, checking everything in every cycle.
+
+        every   the consumer takes a window only so many cycles after the one before
+        fill    it takes none in the first so many cycles
+        gap     idle cycles after each pixel
+        cycles  stop after so many, wherever that is
+        """
+        dut, schedule = self.dut, Schedule(layer)
+        pixels, windows = layer.pixels(), layer.windows()
+        self.cycle, self.taken, self.offered, self.sent = 0, [], [], []
+        last_take, quiet, pause = -every, 0, 0
+        was_valid = False
+        at = f"{layer.name}, idle {idle}, stall {stall}, every {every}"
+        while len(self.taken) < len(windows) or len(self.sent) < len(pixels):
+            if cycles is not None and self.cycle == cycles:
+                break
+            sent = len(self.sent)
+            offer = sent < len(pixels) and pause == 0 and layer.random.random() >= idle
+            ready = self.cycle >= max(fill, last_take + every) and layer.random.random() >= stall
+            dut.pixel__valid.value = int(offer)
+            dut.pixel__payload.value = pixels[sent] if offer else layer.random.getrandbits(16)
+            dut.window__ready.value = int(ready)
+            await ReadOnly()
+            took_pixel = offer and bool(dut.pixel__ready.value)
+            valid = bool(dut.window__valid.value)
+            assert bool(dut.pixel__ready.value) == schedule.ready, f"{at}: pixel.ready in cycle {self.cycle}"
+            assert valid == schedule.valid, f"{at}: window.valid in cycle {self.cycle}"
+            if valid and not was_valid:
+                self.offered.append(self.cycle)
+            if valid and (ready or not was_valid):
+                got = int(dut.window__payload.value)
+                assert got == windows[len(self.taken)], f"{at}: window {len(self.taken)} is {got:x}"
+            await RisingEdge(dut.clk)
+            schedule.clock(took_pixel, valid and ready)
+            pause = gap if took_pixel else max(pause - 1, 0)
+            if took_pixel:
+                self.sent.append(self.cycle)
+            was_valid = valid and not ready
+            if valid and ready:
+                self.taken.append(self.cycle)
+                last_take = self.cycle
+            quiet = 0 if took_pixel or (valid and ready) else quiet + 1
+            assert quiet < MARGIN + max(gap, fill), f"{at}: nothing moves from cycle {self.cycle - quiet} on"
+            self.cycle += 1
+        self.idle()
+
+
+async def bench(dut: Any) -> Bench:
+    result = Bench(dut)
+    await result.start()
+    return result
+
+
+def layers(params: BufferParams, frames: int) -> list[Layer]:
+    """The convolutions given to the test, or every kernel, stride and padding on images of a few sizes."""
+    if given := parameters().get("layers"):
+        return [Layer(params, *layer, frames) for layer in given]
+    choose = random.Random(SEED)
+    result = []
+    for k in range(1, params.max_kernel + 1):
+        for s in range(1, params.max_stride + 1):
+            for p in range(k):
+                least = max(1, k - 2 * p)
+                sizes = [choose.randint(least, min(params.width, least + 7)) for _ in range(2)]
+                result.append(Layer(params, k, s, p, *sizes, frames))
+    return result
+
+
+@cocotb.test()
+async def every_convolution(dut):
+    """Each kernel, stride and padding, several images in a row, at changing paces."""
+    tb = await bench(dut)
+    for number, layer in enumerate(layers(tb.params, frames=3)):
+        idle, stall = PACES[number % len(PACES)]
+        await tb.configure(layer)
+        await tb.run(layer, idle=idle, stall=stall)
+
+
+@cocotb.test()
+async def window_every_six_cycles(dut):
+    """With the pixels there, an array that reads in 6 cycles never waits for a window."""
+    tb = await bench(dut)
+    for layer in layers(tb.params, frames=1):
+        if layer.k == 7 and layer.p == 0 and layer.plan.out_width == 1:
+            continue  # the exception: 7 columns for each window
+        if layer.height > layer.params.row_slots(layer.k):
+            continue  # not all pixels at once
+        await tb.configure(layer)
+        await tb.run(layer, every=READ_CYCLES, fill=layer.height * layer.width + 12)
+        takes = np.diff(tb.taken)
+        assert (takes == READ_CYCLES).all(), f"{layer.name}: {takes}"
+
+
+@cocotb.test()
+async def interval(dut):
+    """Windows follow as fast as their columns come, one a cycle."""
+    tb = await bench(dut)
+    for layer in layers(tb.params, frames=1):
+        if layer.height > layer.params.row_slots(layer.k):
+            continue
+        await tb.configure(layer)
+        await tb.run(layer, fill=layer.height * layer.width + 12)
+        along, back = min(layer.s, layer.k), layer.k - layer.p
+        row = [back, *[along] * (layer.plan.out_width - 1)]
+        expected = (row * layer.plan.out_height)[1:]
+        assert list(np.diff(tb.taken)) == expected, layer.name
+
+
+@cocotb.test()
+async def latency(dut):
+    """A window is there 3 cycles after its last pixel, and one more for each of its columns right of the image."""
+    tb = await bench(dut)
+    for layer in layers(tb.params, frames=1):
+        await tb.configure(layer)
+        # Enough time after each pixel for whatever it completes.
+        await tb.run(layer, gap=40)
+        number = 0
+        for y in range(layer.plan.out_height):
+            for x in range(layer.plan.out_width):
+                right = x * layer.s - layer.p + layer.k - 1
+                bottom = min(y * layer.s - layer.p + layer.k, layer.height) - 1
+                at = tb.sent[bottom * layer.width + min(right, layer.width - 1)]
+                zeros = max(right - layer.width + 1, 0)
+                below = y * layer.s - layer.p + layer.k > layer.height
+                shown = tb.offered[number]
+                if below and y and (y - 1) * layer.s - layer.p + layer.k >= layer.height:
+                    assert shown >= at + 3, layer.name  # after the row of windows that ended on the same pixel
+                else:
+                    assert shown == at + 3 + zeros, f"{layer.name}: window {y}, {x}"
+                number += 1
+
+
+@cocotb.test()
+async def rows_ahead(dut):
+    """While no window is taken, exactly the slots are filled; nothing needed is overwritten."""
+    tb = await bench(dut)
+    for layer in layers(tb.params, frames=1):
+        if (layer.plan.out_width - 1) * min(layer.s, layer.k) < 2:
+            continue  # the reader is two columns ahead of the window, and so in the next row already
+        frames = -(-layer.params.row_slots(layer.k) // layer.height) + 1
+        layer = Layer(layer.params, layer.k, layer.s, layer.p, layer.height, layer.width, frames)
+        pixels = layer.params.row_slots(layer.k) * layer.width
+        await tb.configure(layer)
+        await tb.run(layer, fill=pixels + 20)
+        stopped = [cycle for cycle in tb.sent if cycle < pixels + 20]
+        assert len(stopped) == pixels, f"{layer.name}: {len(stopped)} pixels taken"
+        assert stopped[-1] == pixels - 1, f"{layer.name}: a pixel was refused before"
+
+
+@cocotb.test(skip="layers" in parameters())
+async def images_of_one_pixel(dut):
+    """1×1 on 1×1: a window every cycle."""
+    tb = await bench(dut)
+    layer = Layer(tb.params, 1, 1, 0, 1, 1, 200)
+    await tb.configure(layer)
+    await tb.run(layer)
+    assert tb.taken == list(range(3, 203))
+
+
+@cocotb.test()
+async def interrupted(dut):
+    """Reset and clear in the middle leave nothing behind."""
+    tb = await bench(dut)
+    for number, layer in enumerate(layers(tb.params, frames=2)[:: 1 if "layers" in parameters() else 5]):
+        await tb.configure(layer)
+        await tb.run(layer, stall=0.2, cycles=layer.random.randint(5, 100))
+        if number % 2:
+            dut.rst.value = 1
+            await RisingEdge(dut.clk)
+            dut.rst.value = 0
+        else:
+            await tb.configure(layer)
+        await tb.run(layer, idle=0.2, stall=0.2)
+
+
+@cocotb.test()
+async def without_configuration(dut):
+    """With all configuration zero nothing is taken and nothing given; under `clear` nothing is taken."""
+    tb = await bench(dut)
+    dut.pixel__valid.value = 1
+    dut.window__ready.value = 1
+    for _ in range(20):
+        await ReadOnly()
+        assert not dut.pixel__ready.value
+        assert not dut.window__valid.value
+        await RisingEdge(dut.clk)
+    await tb.configure(layers(tb.params, frames=1)[0])
+    dut.clear.value = 1
+    await ReadOnly()
+    assert not dut.pixel__ready.value
+    await RisingEdge(dut.clk)

@@ -1,0 +1,116 @@
+"""Runs the testbench of the convolution buffer, and checks what its configuration refuses."""
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from ohmweave.errors import OhmweaveError
+from ohmweave.params import BufferParams
+from ohmweave.presets import PRESETS
+from ohmweave.rtl.conv_buffer import ConvBuffer, ConvConfig, config_words, conv_config
+from ohmweave.testbench.runner import SIMULATORS, available, run_testbench
+
+TINY = PRESETS["tiny"].pe.buffer
+FULL = PRESETS["re-reram"].pe.buffer
+
+# (kernel, stride, pad, height, width)
+SHAPES = {
+    "tiny": (TINY, None),
+    # Two rows of a 7×7 window and of a 5×5 window in one bank.
+    "four_banks": (
+        replace(TINY, banks=4, width=9),
+        [(1, 1, 0, 3, 9), (3, 1, 1, 5, 5), (4, 1, 0, 5, 8), (5, 1, 2, 7, 6), (6, 2, 3, 9, 9), (7, 1, 0, 9, 9)],
+    ),
+    "five_banks": (
+        replace(TINY, banks=5, act_bits=3),
+        [(2, 1, 0, 3, 9), (5, 2, 2, 9, 9), (6, 1, 5, 7, 7), (7, 3, 3, 10, 11)],
+    ),
+    # More banks than any kernel has rows, and a window larger than it must be.
+    "sixteen_banks": (
+        replace(TINY, banks=16, lanes=16, window_lanes=200, act_bits=1),
+        [(3, 3, 0, 18, 9), (5, 1, 2, 20, 5), (7, 4, 6, 9, 16)],
+    ),
+    "one_column": (
+        replace(TINY, width=1),
+        [(1, 1, 0, 1, 1), (1, 4, 0, 9, 1), (3, 1, 1, 4, 1), (7, 1, 6, 5, 1)],
+    ),
+    "small_kernels": (
+        replace(TINY, max_kernel=3, max_stride=2, banks=4),
+        [(1, 2, 0, 5, 5), (2, 1, 1, 5, 5), (3, 1, 1, 5, 7), (3, 2, 0, 7, 7)],
+    ),
+    "only_1x1": (replace(TINY, max_kernel=1, max_stride=1), [(1, 1, 0, 3, 3)]),
+    # LeNet-5's layers are 5×5 on 1 and 6 channels and on 16; here on smaller images.
+    "re-reram": (
+        FULL,
+        [(1, 1, 0, 1, 1), (2, 2, 0, 4, 6), (3, 1, 1, 5, 7), (4, 3, 2, 7, 7), (5, 1, 2, 8, 8), (5, 1, 0, 5, 5),
+         (6, 1, 0, 8, 9), (7, 1, 0, 8, 9), (7, 2, 3, 12, 12)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_conv_buffer(shape: str, simulator: str) -> None:
+    if not available(simulator):
+        pytest.skip(f"{simulator} is not installed")
+    params, layers = SHAPES[shape]
+    known: dict[str, object] = {"buffer": asdict(params)}
+    if layers:
+        known["layers"] = layers
+    run_testbench(ConvBuffer(params=params), "tb_conv_buffer", simulator, parameters=known)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((8, 1, 0, 9, 9), "kernel must be a whole number from 1 to 7, not 8"),
+        ((0, 1, 0, 9, 9), "kernel must be a whole number from 1 to 7, not 0"),
+        ((True, 1, 0, 9, 9), "kernel must be a whole number from 1 to 7, not True"),
+        ((3, 5, 0, 9, 9), "stride must be a whole number from 1 to 4, not 5"),
+        ((3, 1, 3, 9, 9), "pad must be a whole number from 0 to 2, not 3"),
+        ((3, 1, -1, 9, 9), "pad must be a whole number from 0 to 2, not -1"),
+        ((3, 1, 0, 4097, 9), "in_height must be a whole number from 1 to 4096, not 4097"),
+        ((3, 1, 0, 9, 17), "in_width must be a whole number from 1 to 16, not 17"),
+        ((3, 1, 0, 9, 9.0), "in_width must be a whole number from 1 to 16, not 9.0"),
+        ((5, 1, 1, 2, 9), "in_height must be at least kernel - 2 × pad, 3, not 2"),
+        ((5, 1, 1, 9, 2), "in_width must be at least kernel - 2 × pad, 3, not 2"),
+    ],
+)
+def test_refused_convolution(arguments: tuple, message: str) -> None:
+    with pytest.raises(OhmweaveError) as error:
+        conv_config(TINY, *arguments)
+    assert str(error.value) == message
+
+
+def test_refused_channels() -> None:
+    with pytest.raises(OhmweaveError) as error:
+        conv_config(FULL, 5, 1, 2, 28, 28, channels=33)
+    assert str(error.value) == "channels of a 5×5 kernel must be a whole number from 1 to 32, not 33"
+
+
+def test_refused_parameters() -> None:
+    with pytest.raises(TypeError) as error:
+        ConvBuffer(params=PRESETS["tiny"])  # type: ignore[arg-type]
+    assert str(error.value).startswith("params must be BufferParams, not GroupParams(")
+
+
+def test_config_words() -> None:
+    """The words are the struct's bits, whole words of them, and refuse what does not fit."""
+    plan = conv_config(FULL, 7, 2, 3, 224, 224, channels=3)
+    layout = ConvConfig(FULL)
+    words = config_words(FULL, plan.config)
+    assert (plan.out_height, plan.out_width) == (112, 112)
+    assert layout.size == 16 * len(words)
+    assert sum(word << 16 * n for n, word in enumerate(words)) == layout.const(plan.config).as_bits()
+    with pytest.raises(ValueError, match="stride must fit into 3 bits, not 8"):
+        config_words(FULL, {**plan.config, "stride": 8})
+
+
+def test_largest_values_fit() -> None:
+    """Every field holds the extremes of what is accepted."""
+    for params in (TINY, FULL, BufferParams(lanes=8, width=4096, banks=16, act_bits=1, window_lanes=72)):
+        for kernel in range(1, 8):
+            for pad in (0, kernel - 1):
+                for stride in (1, 4):
+                    plan = conv_config(params, kernel, stride, pad, 4096, params.width)
+                    config_words(params, plan.config)
