@@ -1,7 +1,9 @@
 """One run: compile the network, simulate the netlist, check every output against the golden model, measure."""
 
+import contextlib
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,14 +123,15 @@ def _run_netlist(
         outputs_per_frame=program.outputs_per_frame,
     )
     progress(BUILDING, 0, 0)
-    result = simulate(
-        program.params,
-        job,
-        backend=backend,
-        jobs=jobs,
-        waves=waves,
-        progress=lambda done, total: progress(SIMULATING, done, total),
-    )
+    with _whole(waves) as unfinished:
+        result = simulate(
+            program.params,
+            job,
+            backend=backend,
+            jobs=jobs,
+            waves=unfinished,
+            progress=lambda done, total: progress(SIMULATING, done, total),
+        )
     progress(CHECKING, 0, 0)
     logits = program.decode(result.outputs)
     expected = golden.logits(network, images.pixels, array=program.params.pe.array)
@@ -150,6 +153,24 @@ def _run_netlist(
         versions=versions(PACKAGES.get(backend, ())),
     )
     return Outcome(report, logits)
+
+
+@contextlib.contextmanager
+def _whole(waves: Path | None) -> Iterator[Path | None]:
+    """Where to write the waves so that they appear only when they are whole: the same name in a folder beside."""
+    if waves is None:
+        yield None
+        return
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=".ohmweave-waves-", dir=waves.parent)
+    except OSError as error:
+        raise OhmweaveError(f"{waves} cannot be written: {error.strerror or error}") from None
+    with folder as name:
+        yield Path(name) / waves.name
+        try:
+            (Path(name) / waves.name).replace(waves)
+        except OSError as error:
+            raise OhmweaveError(f"{waves} cannot be written: {error.strerror or error}") from None
 
 
 def measure(result: "Result") -> Cycles:

@@ -135,7 +135,7 @@ def busy_network(seed: int = 1) -> Network:
             weights=random.integers(-8, 8, (outputs, 128, 3, 3)).astype(np.int8),
             bias=random.integers(-1000, 1000, outputs).astype(np.int32),
             mult=np.full(outputs, 1, np.uint16),
-            shift=np.full(outputs, 1 if options.get("raw") else 7, np.uint8),
+            shift=np.full(outputs, 1 if options.get("raw") else 9, np.uint8),
             **options,
         )
 

@@ -146,6 +146,50 @@ def test_waves_of_golden_are_refused(small_network, images, tmp_path):
 
 
 @pytest.fixture
+def simulator(monkeypatch):
+    """Replace the simulators by a function of the waves' path."""
+    from ohmweave.sim import backends
+
+    def replace(simulate):
+        monkeypatch.setattr(backends, "simulate", lambda *args, waves, **options: simulate(waves))
+
+    return replace
+
+
+def test_waves_appear_whole(small_network, images, simulator, tmp_path):
+    def simulate(waves):
+        assert waves.name == "a.vcd"
+        waves.write_text("new")
+        assert (tmp_path / "a.vcd").read_text() == "old"
+        return fake_result()
+
+    simulator(simulate)
+    (tmp_path / "a.vcd").write_text("old")
+    simulated(small_network, images, waves=tmp_path / "a.vcd")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.vcd"]
+    assert (tmp_path / "a.vcd").read_text() == "new"
+
+
+def test_interrupted_waves_leave_the_old_ones(small_network, images, simulator, tmp_path):
+    def simulate(waves):
+        waves.write_text("new")
+        raise KeyboardInterrupt
+
+    simulator(simulate)
+    (tmp_path / "a.vcd").write_text("old")
+    with pytest.raises(KeyboardInterrupt):
+        simulated(small_network, images, waves=tmp_path / "a.vcd")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.vcd"]
+    assert (tmp_path / "a.vcd").read_text() == "old"
+
+
+def test_waves_that_cannot_be_written(small_network, images, tmp_path):
+    with pytest.raises(OhmweaveError) as refusal:
+        simulated(small_network, images, waves=tmp_path / "none" / "a.vcd")
+    assert str(refusal.value) == f"{tmp_path / 'none' / 'a.vcd'} cannot be written: No such file or directory"
+
+
+@pytest.fixture
 def outcome(small_network, images):
     return simulated(small_network, images, backend="golden")
 
