@@ -9,6 +9,7 @@ import tarfile
 import tempfile
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
@@ -168,10 +169,17 @@ def _download(name: str, dataset: Dataset, archive: IO[bytes], progress: Callabl
                 digest.update(chunk)
                 _write(archive, chunk)
                 progress(done, dataset.size)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise OhmweaveError(f"{name} cannot be downloaded from {url}: {error}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise OhmweaveError(f"{name} cannot be downloaded from {url}: {reason}") from None
-    if done != dataset.size or digest.hexdigest() != dataset.sha256:
+    if done < dataset.size:
+        raise OhmweaveError(
+            f"{name} cannot be downloaded from {url}: it ended after {done} of {dataset.size} bytes"
+        )
+    if done > dataset.size or digest.hexdigest() != dataset.sha256:
         raise OhmweaveError(
             f"{url} must have {dataset.size} bytes of SHA-256 {dataset.sha256}, and has not: nothing was kept"
         )
@@ -187,6 +195,7 @@ def _write(archive: IO[bytes], chunk: bytes) -> None:
 
 def _extract(name: str, dataset: Dataset, archive: IO[bytes], folder: Path) -> None:
     """The named members, each under its own name in `folder`; whatever else the archive holds is not looked at."""
+    files = {}
     try:
         with tarfile.open(fileobj=archive, mode="r:gz") as tar:
             for member in dataset.members:
@@ -197,12 +206,15 @@ def _extract(name: str, dataset: Dataset, archive: IO[bytes], folder: Path) -> N
                     raise OhmweaveError(
                         f"{member.path} of {name} must have SHA-256 {member.sha256}, and has not"
                     )
-                with atomic_path(folder / member.name) as temporary:
-                    temporary.write_bytes(data)
-    except (tarfile.TarError, KeyError, EOFError) as error:
+                files[folder / member.name] = data
+    except (tarfile.TarError, KeyError, EOFError, zlib.error) as error:
+        reason = error.args[0] if error.args else "it is cut short"
         raise OhmweaveError(
-            f"the archive of {name} must hold its {len(dataset.members)} files: {error}"
+            f"the archive of {name} must hold {len(dataset.members)} files: {reason}"
         ) from None
+    for path, data in files.items():
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
 
 
 def read_idx(path: Path) -> np.ndarray:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -235,12 +236,12 @@ def load(path: Path) -> Network:
     arrays = read_npz(Path(path), what="the network file", max_bytes=MAX_FILE_BYTES)
     broken = f"the network file {path} must be one that this program wrote:"
     try:
-        header = json.loads(arrays.pop("header").tobytes())
+        header: Any = json.loads(arrays.pop("header").tobytes())
     except (KeyError, ValueError, RecursionError):
         raise OhmweaveError(f"{broken} its header is missing or is not JSON") from None
     if not isinstance(header, dict) or header.pop("format", None) != FORMAT:
         raise OhmweaveError(f"{broken} its format is not {FORMAT}")
-    layers = header.get("layers")
+    layers: Any = header.get("layers")
     if sorted(header) != sorted(_HEADER) or not isinstance(layers, list):
         raise OhmweaveError(f"{broken} its header must have exactly {', '.join(_HEADER)}")
     if not all(isinstance(layer, dict) and sorted(layer) == sorted(_LAYER_HEADER) for layer in layers):
@@ -248,17 +249,12 @@ def load(path: Path) -> Network:
     expected = {f"{layer['name']}.{key}" for layer in layers for key in _LAYER_ARRAYS}
     if set(arrays) != expected:
         raise OhmweaveError(f"{broken} its arrays must be exactly those of its layers")
-    shape = header["input_shape"]
+    if isinstance(header["input_shape"], list):  # JSON has no tuples
+        header["input_shape"] = tuple(header["input_shape"])
     try:
-        return Network(
-            **header
-            | {
-                "input_shape": tuple(shape) if isinstance(shape, list) else shape,
-                "layers": tuple(
-                    ConvLayer(**layer, **{key: arrays[f"{layer['name']}.{key}"] for key in _LAYER_ARRAYS})
-                    for layer in layers
-                ),
-            }
-        )
+        for layer in layers:
+            layer |= {key: arrays[f"{layer['name']}.{key}"] for key in _LAYER_ARRAYS}
+        header["layers"] = tuple(ConvLayer(**layer) for layer in layers)
+        return Network(**header)
     except OhmweaveError as error:
         raise OhmweaveError(f"the network file {path} is not valid: {error}") from None

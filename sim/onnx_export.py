@@ -1,6 +1,7 @@
 """A network as an ONNX graph of integers: somebody else's code computes the same logits."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -69,7 +70,7 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(value, name))
         return name
 
-    def node(self, operator: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(operator, inputs, [output], name=f"{output}_node", **attributes))
         return output
 
