@@ -107,21 +107,21 @@ async def random_maps(dut: Any) -> None:
     await start(dut)
     rng = random.Random(1)
     for pool in (1, 2, 3, 4):
-        sizes = [(pool, pool), (min(WIDTH, 2 * pool + 1), 2 * pool + pool - 1), (5, 9)]
-        for width, height in sizes:
-            for words in sorted({1, min(3, MAX_WORDS)}):
-                frames, expected = several(rng, width, height, words, pool, 3)
-                for pace in PACES:
-                    model = await configure(dut, width, height, words, pool)
-                    await transfer(dut, frames, expected, model, pace=pace)
+        sizes = [(pool, pool, 3), (min(WIDTH, 2 * pool + 1), 2 * pool + pool - 1, 2), (5, 9, 1)]
+        for width, height, words in sizes:
+            words = min(words, MAX_WORDS)
+            frames, expected = several(rng, width, height, words, pool, 3)
+            for pace in PACES:
+                model = await configure(dut, width, height, words, pool)
+                await transfer(dut, frames, expected, model, pace=pace)
 
 
 @cocotb.test()
 async def widest_maps(dut: Any) -> None:
-    """Maps as wide as the parameters allow, the last one with as many words too."""
+    """Maps as wide as the parameters allow, the last one with many words too."""
     await start(dut)
     rng = random.Random(2)
-    shapes = [(pool, 1) for pool in (1, 2, 3, 4)] + [(2, MAX_WORDS)]
+    shapes = [(pool, 1) for pool in (1, 2, 3, 4)] + [(2, min(MAX_WORDS, 16))]
     for pool, words in shapes:
         frames, expected = several(rng, WIDTH, pool, words, pool, 1)
         model = await configure(dut, WIDTH, pool, words, pool)

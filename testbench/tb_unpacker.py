@@ -76,10 +76,10 @@ async def random_frames(dut: Any) -> None:
 
 @cocotb.test()
 async def long_frame(dut: Any) -> None:
-    """A frame of more pixels than a byte counts."""
+    """Frames of more pixels than a byte counts, their last flits not full."""
     await start(dut)
-    flits, words = frames(1, 300, 2)
-    model = await configure(dut, 1, 300)
+    flits, words = frames(1, 301, 2)
+    model = await configure(dut, 1, 301)
     await transfer(dut, flits, words, model, pace=PACES[0])
 
 
