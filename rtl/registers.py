@@ -1,5 +1,8 @@
 """Registers that configuration writes fill."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
@@ -11,7 +14,7 @@ __all__ = ["RegisterFile", "register_writes"]
 WORD = 16
 
 
-def register_writes(layout: data.Layout, values: dict) -> list[tuple[int, int]]:
+def register_writes(layout: data.Layout, values: Mapping[str, Any] | Sequence[Any]) -> list[tuple[int, int]]:
     """The (local address, data) writes that give a `RegisterFile(layout=layout)` these values."""
     bits = layout.const(values).as_bits()
     return [(word, bits >> (WORD * word) & 0xFFFF) for word in range(-(-layout.size // WORD))]
@@ -22,7 +25,7 @@ class RegisterFile(Component):
 
     Writes to other addresses are taken and ignored.
 
-    Parameters: layout, the record's layout.
+    Parameters: layout, the record's layout; `TypeError` if it is none.
     Ports: `config`, writes; `value`, the record, all zeros after reset.
     Latency: a write shows one cycle later. Throughput: one write a cycle.
     """
