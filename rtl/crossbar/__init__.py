@@ -1,1 +1,10 @@
 """The crossbar array: black box, wrapper, and its models for every simulator."""
+
+from ohmweave.rtl.crossbar.crossbar import Crossbar
+from ohmweave.rtl.crossbar.generate import core_header, cxxrtl_model, dpi_model, rtlil_stub, verilog_model
+from ohmweave.rtl.crossbar.macro import CrossbarMacro
+
+__all__ = [
+    "Crossbar", "CrossbarMacro",
+    "core_header", "cxxrtl_model", "dpi_model", "rtlil_stub", "verilog_model",
+]  # fmt: skip
