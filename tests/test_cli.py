@@ -1,5 +1,6 @@
 """The program as its users meet it: exit codes, the exact sentence of each refusal, and what is left behind."""
 
+import io
 import json
 import os
 import signal
@@ -9,10 +10,12 @@ import time
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from ohmweave import __version__, cli
 from ohmweave.commands import bench, fetch
 from ohmweave.commands import run as run_command
+from ohmweave.commands.terminal import progress_bars
 from ohmweave.errors import OhmweaveError
 
 ACCEPTED = "bench, emit, export, fetch, run"
@@ -455,6 +458,19 @@ def test_interrupted(small_files, cache, tmp_path, when):
     assert (process.returncode, out, err) == (130, "", "ohmweave: interrupted\n")
     assert not (tmp_path / "out").exists()
     assert not list(cache.rglob("*.part-*"))
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_bars(terminal):
+    """One for each stage on a terminal; nothing where stderr is none."""
+    file = io.StringIO()
+    with progress_bars(Console(file=file, force_terminal=terminal, width=100)) as progress:
+        progress("building", 0, 0)
+        progress("running", 1, 3)
+        progress("running", 3, 3)
+    written = file.getvalue()
+    assert ("building" in written) is terminal
+    assert ("3/3" in written) is terminal
 
 
 def test_refusals_are_of_one_type():
