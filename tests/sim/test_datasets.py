@@ -131,12 +131,16 @@ def test_wrong_archive_leaves_nothing(registry, tmp_path, damage):
     whole = registry.archive
     registry.archive = {
         "changed": whole[:-1] + bytes([whole[-1] ^ 1]),
-        "longer": whole + b"1",
+        "longer": whole + bytes(1 << 20),
     }[damage]
     registry.claimed = len(registry.archive)
     dataset = datasets.DATASETS["digits"]
     url = f"http://127.0.0.1:{registry.server_port}{URL}"
-    assert refusal(tmp_path) == (
+    longest = []
+    with pytest.raises(OhmweaveError) as caught:
+        datasets.fetch("digits", tmp_path, lambda done, total: longest.append(done))
+    assert max(longest, default=0) <= dataset.size  # it stops at once
+    assert str(caught.value) == (
         f"{url} must have {dataset.size} bytes of SHA-256 {dataset.sha256}, and has not: nothing was kept"
     )
     assert files_below(tmp_path) == []

@@ -234,9 +234,12 @@ def test_claimed_sizes_are_not_trusted(tmp_path, monkeypatch):
     claim = io.BytesIO()
     np.lib.format.write_array_header_1_0(claim, {"descr": "<f8", "fortran_order": False, "shape": (2**50,)})
     path = tmp_path / "claim.npz"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("header.npy", claim.getvalue() + b"1234")
-    assert "is not or is damaged" in refused(path)
+    one = io.BytesIO()
+    np.save(one, np.zeros(1, np.uint8))
+    for data in (claim.getvalue() + b"1234", one.getvalue() + b"1234"):  # more than there is, and less
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("header.npy", data)
+        assert "is not or is damaged" in refused(path)
     monkeypatch.setattr(network, "MAX_FILE_BYTES", 1000)
     np.savez_compressed(path, header=np.zeros(100_000, np.uint8))
     assert refused(path) == f"the network file {path} must unpack to at most 1000 bytes"
