@@ -3,8 +3,9 @@
 from ohmweave.rtl.crossbar.crossbar import Crossbar
 from ohmweave.rtl.crossbar.generate import core_header, cxxrtl_model, dpi_model, rtlil_stub, verilog_model
 from ohmweave.rtl.crossbar.macro import CrossbarMacro
+from ohmweave.rtl.crossbar.model import CrossbarModel, MacroModel, write_cells
 
 __all__ = [
-    "Crossbar", "CrossbarMacro",
-    "core_header", "cxxrtl_model", "dpi_model", "rtlil_stub", "verilog_model",
+    "Crossbar", "CrossbarMacro", "CrossbarModel", "MacroModel",
+    "core_header", "cxxrtl_model", "dpi_model", "rtlil_stub", "verilog_model", "write_cells",
 ]  # fmt: skip

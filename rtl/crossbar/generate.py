@@ -10,7 +10,7 @@ from amaranth.hdl import Shape
 from amaranth.lib.wiring import Out
 
 from ohmweave.params import ArrayParams
-from ohmweave.rtl.crossbar.macro import CrossbarMacro
+from ohmweave.rtl.crossbar.macro import macro_ports
 
 __all__ = ["core_header", "cxxrtl_model", "dpi_model", "rtlil_stub", "verilog_model"]
 
@@ -29,8 +29,9 @@ def _fill(text: str, values: dict[str, object]) -> str:
 
 def _ports(array: ArrayParams) -> list[tuple[str, int, bool]]:
     """(name, width, is an output) of the macro's ports but the clock."""
-    members = CrossbarMacro(array=array).signature.members
-    return [(name, Shape.cast(port.shape).width, port.flow is Out) for name, port in members.items()]
+    return [
+        (name, Shape.cast(port.shape).width, port.flow is Out) for name, port in macro_ports(array).items()
+    ]
 
 
 def _adc_limit(array: ArrayParams) -> int:

@@ -1,5 +1,7 @@
 """The analog crossbar array with its converters, as a black box of the netlist."""
 
+from typing import Any
+
 from amaranth.hdl import Shape
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
@@ -7,7 +9,22 @@ from amaranth.lib.wiring import In, Out
 from ohmweave.params import ArrayParams
 from ohmweave.rtl.netlist import Macro
 
-__all__ = ["CrossbarMacro"]
+__all__ = ["CrossbarMacro", "macro_ports"]
+
+
+def macro_ports(array: ArrayParams) -> dict[str, Any]:
+    """Members of the macro's signature; the models are generated from it too. The clock `clk` is not among them."""
+    return {
+        "id": In(16),
+        "start": In(1),
+        "group": In(Shape.cast(range(array.colmux))),
+        "x": In(array.rows * array.dac_bits),
+        "sums": Out(data.ArrayLayout(array.sum_bits, array.columns_at_once)),
+        "reference": Out(array.sum_bits),
+        "write": In(1),
+        "row": In(Shape.cast(range(array.rows))),
+        "levels": In(array.cols * array.cell_bits),
+    }
 
 
 class CrossbarMacro(Macro):
@@ -27,10 +44,9 @@ class CrossbarMacro(Macro):
         Number of this array in the chip, constant; simulation loads the cells of each array by it. No function
         in silicon.
     start : In(1)
-        Read: latches `x` and `group` in this cycle. No read may be started while another is under way, except
-        in the cycle in which its sums appear.
+        Read: latches `x` and `group` in this cycle. A read that is still under way is given up.
     group : In(range(colmux))
-        Columns group·columns_at_once and the columns_at_once - 1 after it are read.
+        Columns group·columns_at_once and the columns_at_once - 1 after it are read. Below colmux.
     x : In(rows·dac_bits)
         Inputs, unsigned, wordline 0 in the lowest bits.
     sums : Out(ArrayLayout(sum_bits, columns_at_once))
@@ -54,16 +70,4 @@ class CrossbarMacro(Macro):
             raise TypeError(f"Array must be ArrayParams, not {array!r}")
         self.macro_name = array.name
         self.model = array
-        super().__init__(
-            {
-                "id": In(16),
-                "start": In(1),
-                "group": In(Shape.cast(range(array.colmux))),
-                "x": In(array.rows * array.dac_bits),
-                "sums": Out(data.ArrayLayout(array.sum_bits, array.columns_at_once)),
-                "reference": Out(array.sum_bits),
-                "write": In(1),
-                "row": In(Shape.cast(range(array.rows))),
-                "levels": In(array.cols * array.cell_bits),
-            }
-        )
+        super().__init__(macro_ports(array))

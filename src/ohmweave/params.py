@@ -85,10 +85,11 @@ class ArrayParams:
     @cached_property
     def name(self) -> str:
         """Name of the macro, different for each array that behaves differently."""
+        scheme = "" if self.sign_scheme == "offset" else f"_{self.sign_scheme}"
         adc = f"a{'x' if self.adc_bits is None else self.adc_bits}d{self.adc_drop}"
         return (
             f"crossbar_{self.rows}x{self.cols}_c{self.cell_bits}_m{self.colmux}_i{self.dac_bits}"
-            f"_{adc}_r{self.read_cycles}_w{self.write_cycles}"
+            f"_{adc}_r{self.read_cycles}_w{self.write_cycles}{scheme}"
         )
 
 
