@@ -112,7 +112,7 @@ async def bench(dut: Any) -> Bench:
 def layers(params: BufferParams, frames: int) -> list[Layer]:
     """The convolutions given to the test, or every kernel, stride and padding on images of a few sizes."""
     if given := parameters().get("layers"):
-        return [Layer(params, *layer, frames) for layer in given]
+        return [Layer(params, *layer, frames=frames) for layer in given]
     choose = random.Random(SEED)
     result = []
     for k in range(1, params.max_kernel + 1):
@@ -120,7 +120,7 @@ def layers(params: BufferParams, frames: int) -> list[Layer]:
             for p in range(k):
                 least = max(1, k - 2 * p)
                 sizes = [choose.randint(least, min(params.width, least + 7)) for _ in range(2)]
-                result.append(Layer(params, k, s, p, *sizes, frames))
+                result.append(Layer(params, k, s, p, *sizes, frames=frames))
     return result
 
 
@@ -171,7 +171,7 @@ async def latency(dut):
     for layer in layers(tb.params, frames=1):
         await tb.configure(layer)
         # Enough time after each pixel for whatever it completes.
-        await tb.run(layer, gap=40)
+        await tb.run(layer, gap=12)
         number = 0
         for y in range(layer.plan.out_height):
             for x in range(layer.plan.out_width):
@@ -182,7 +182,9 @@ async def latency(dut):
                 below = y * layer.s - layer.p + layer.k > layer.height
                 shown = tb.offered[number]
                 if below and y and (y - 1) * layer.s - layer.p + layer.k >= layer.height:
-                    assert shown >= at + 3, layer.name  # after the row of windows that ended on the same pixel
+                    assert shown >= at + 3, (
+                        layer.name
+                    )  # after the row of windows that ended on the same pixel
                 else:
                     assert shown == at + 3 + zeros, f"{layer.name}: window {y}, {x}"
                 number += 1

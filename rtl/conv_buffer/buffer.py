@@ -7,16 +7,64 @@ from amaranth.lib import memory, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import BufferParams
-
-from .geometry import UNITS, ConvConfig
-from .reader import ColumnReader
-from .window import WindowRegister
-from .writer import LineWriter
+from ohmweave.rtl.conv_buffer.geometry import UNITS, ConvConfig
+from ohmweave.rtl.conv_buffer.reader import ColumnReader
+from ohmweave.rtl.conv_buffer.window import WindowRegister
+from ohmweave.rtl.conv_buffer.writer import LineWriter
 
 __all__ = ["ConvBuffer"]
 
 
 class ConvBuffer(Component):
+    """Line buffer that gives one k×k window after another of a stream of images.
+
+    `banks` line memories of one write and one read port, `width` words deep, hold the last image rows; a column of
+    the window is read out of all of them at once and shifted into the window register, so that a window costs only
+    the columns that the one before did not have (reuse of k/s; Re-ReRAM, section V, "fast-convolution buffer"). A
+    word has `lanes` channels of one row for kernels up to 3×3 of the `re-reram` preset; for larger kernels fewer
+    channels of 2, 4 or 8 rows share it, so that k×k pixels always fit the array (`BufferParams.groups`). Images
+    follow each other without a gap: the rows of the next are further rows of the same ring.
+
+    Parameters
+    ----------
+    params : BufferParams
+
+    Ports
+    -----
+    config : In(ConvConfig(params))
+        From `conv_config()`. All zero: nothing is taken or given. It may change while `clear` or the reset is high.
+    clear : In(1)
+        Forgets everything, as the reset does; `pixel.ready` is low meanwhile, and the window is not to be taken.
+    pixel : In(stream(lanes × act_bits))
+        Pixels in raster order, channel c in lane c; lanes from L = `pixel_lanes(k)` on are ignored. `ready` is
+        registered state alone, the same for all pixels of a row.
+    window : Out(stream(window_lanes × act_bits))
+        Lane ((j × k) + i) × L + c is channel c of kernel column j and kernel row i; the other lanes, and pixels in
+        the padding, are zero. Windows come in raster order.
+
+    Latency and throughput
+    ----------------------
+    A window has n new columns: k - pad for the first of a row of windows, min(stride, k) for the others. Of them,
+    z lie right of the image.
+
+    - Last pixel taken in cycle c → window valid in cycle c + 3 + z, if no window before it was left waiting.
+    - The window before taken in cycle c and the pixels there → valid in cycle c + n. So a consumer that takes a
+      window every 6 cycles, as the array does, never waits, for kernels 1 to 7, strides 1 to 4 and every padding
+      below k. The only n above 6 is that of 7×7 without padding. Its first column of a row is read ahead while the
+      last window of the row before waits: c + 6, if that window was taken later than in its first cycle, else
+      c + 7. Rows of windows of a single 7×7 window take 7 cycles each.
+    - 1×1 kernels: a window a cycle.
+    - Pixels: one a cycle. A pixel is refused only if its row would overwrite a row of the image being read that
+      a window still needs: with y the first image row of the row of windows being read, rows up to
+      y + row_slots(k) - 1 are taken, over the end of the image into the next ones. The columns read run at most
+      two ahead of the window offered.
+
+    Raises
+    ------
+    TypeError
+        If `params` is not a `BufferParams`.
+    """
+
     def __init__(self, *, params: BufferParams):
         if not isinstance(params, BufferParams):
             raise TypeError(f"params must be BufferParams, not {params!r}")
@@ -51,6 +99,8 @@ class ConvBuffer(Component):
             m.submodules[f"bank_{bank}"] = lines
             write = lines.write_port(granularity=word // UNITS)
             read = lines.read_port()
+            # The address of a bank that is not written rests, out of range if there is such an address: the memory
+            # does not toggle, and CXXRTL, which else spells out an empty write in every cycle, passes it by.
             enable = writer.enable.word_select(bank, UNITS)
             m.d.comb += [
                 write.addr.eq(Mux(enable.any(), writer.column, -1)),

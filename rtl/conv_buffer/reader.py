@@ -7,10 +7,9 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import BufferParams
-
-from .geometry import ConvConfig
-from .ring import SlotLayout, add_slot
-from .writer import ROW_BITS
+from ohmweave.rtl.conv_buffer.geometry import ConvConfig
+from ohmweave.rtl.conv_buffer.ring import SlotLayout, add_slot
+from ohmweave.rtl.conv_buffer.writer import ROW_BITS
 
 __all__ = ["ColumnLayout", "ColumnReader"]
 

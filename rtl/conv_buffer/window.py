@@ -7,9 +7,8 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import BufferParams
-
-from .geometry import UNITS, ConvConfig, kernels
-from .reader import ColumnLayout
+from ohmweave.rtl.conv_buffer.geometry import UNITS, ConvConfig, kernels
+from ohmweave.rtl.conv_buffer.reader import ColumnLayout
 
 __all__ = ["WindowRegister"]
 

@@ -7,9 +7,8 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import BufferParams
-
-from .geometry import MAX_HEIGHT, UNITS, ConvConfig, kernels
-from .ring import SlotLayout, add_slot
+from ohmweave.rtl.conv_buffer.geometry import MAX_HEIGHT, UNITS, ConvConfig, kernels
+from ohmweave.rtl.conv_buffer.ring import SlotLayout, add_slot
 
 __all__ = ["ROW_BITS", "LineWriter"]
 
