@@ -18,7 +18,7 @@ __all__ = ["Layer", "Schedule"]
 class Layer:
     """One convolution and random images for it."""
 
-    def __init__(self, params: BufferParams, k: int, s: int, p: int, height: int, width: int, frames: int):
+    def __init__(self, params: BufferParams, k: int, s: int, p: int, height: int, width: int, *, frames: int):
         self.params, self.k, self.s, self.p = params, k, s, p
         self.height, self.width = height, width
         self.lanes = params.pixel_lanes(k)

@@ -198,7 +198,7 @@ async def rows_ahead(dut):
         if (layer.plan.out_width - 1) * min(layer.s, layer.k) < 2:
             continue  # the reader is two columns ahead of the window, and so in the next row already
         frames = -(-layer.params.row_slots(layer.k) // layer.height) + 1
-        layer = Layer(layer.params, layer.k, layer.s, layer.p, layer.height, layer.width, frames)
+        layer = Layer(layer.params, layer.k, layer.s, layer.p, layer.height, layer.width, frames=frames)
         pixels = layer.params.row_slots(layer.k) * layer.width
         await tb.configure(layer)
         await tb.run(layer, fill=pixels + 20)
@@ -211,7 +211,7 @@ async def rows_ahead(dut):
 async def images_of_one_pixel(dut):
     """1×1 on 1×1: a window every cycle."""
     tb = await bench(dut)
-    layer = Layer(tb.params, 1, 1, 0, 1, 1, 200)
+    layer = Layer(tb.params, 1, 1, 0, 1, 1, frames=200)
     await tb.configure(layer)
     await tb.run(layer)
     assert tb.taken == list(range(3, 203))
