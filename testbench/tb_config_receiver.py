@@ -114,7 +114,7 @@ class TB:
         assert [event for _, event in self.events] == parse([flit for _, flit in self.taken])
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 @cocotb.parametrize(pace=PACES)
 async def random_traffic(dut: Any, pace: tuple[float, float]) -> None:
     """Everything for this unit and all data come out, in order."""
@@ -127,7 +127,7 @@ async def random_traffic(dut: Any, pace: tuple[float, float]) -> None:
     assert sum(kind == "write" for _, (kind, _) in tb.events) > 50
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def rate(dut: Any) -> None:
     """Never stalled: 1 flit a cycle, writes after 1 cycle, data at once and 1 cycle later behind a write."""
     tb = TB(dut, seed=22)
@@ -149,7 +149,7 @@ async def rate(dut: Any) -> None:
     tb.check()
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def back_pressure(dut: Any) -> None:
     """A write that is not taken holds the data and the writes behind it, and nothing is lost."""
     tb = TB(dut, seed=23)
@@ -168,7 +168,7 @@ async def back_pressure(dut: Any) -> None:
         assert not dut.data__valid.value, "data do not overtake a write"
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def truncated(dut: Any) -> None:
     """A data flit ends the packet it interrupts, at each place; a packet of no words writes nothing."""
     tb = TB(dut, seed=24)
@@ -181,7 +181,7 @@ async def truncated(dut: Any) -> None:
     assert addresses == [0x20, 0x20, 0x20, 0x10, 0x20, 0x10, 0x11, 0x20, 0x10, 0x11, 0x12, 0x20, 0x31, 0x32]
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def long_packet(dut: Any) -> None:
     """More than 256 words, over the end of the address space."""
     tb = TB(dut, seed=25)
@@ -191,7 +191,7 @@ async def long_packet(dut: Any) -> None:
     assert len(tb.events) == 701
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def reset_in_the_middle(dut: Any) -> None:
     """After a reset in each part of a packet the next flit begins a packet, and no write is left over."""
     tb = TB(dut, seed=26)

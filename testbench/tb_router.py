@@ -139,7 +139,7 @@ class TB:
         assert self.received == self.expected, "a flit was lost, doubled or reordered"
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 @cocotb.parametrize(pace=PACES)
 async def random_traffic(dut: Any, pace: tuple[float, float]) -> None:
     """Random routes, changed at any time, and random traffic: nothing lost, doubled or reordered."""
@@ -154,7 +154,7 @@ async def random_traffic(dut: Any, pace: tuple[float, float]) -> None:
     assert set(range(1, OUTPUTS + 1)) <= set(tb.degrees), f"multicast degrees seen: {tb.degrees}"
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def rate(dut: Any) -> None:
     """Each set of outputs from each input, never stalled: 2 cycles, 1 flit a cycle, the others stay silent."""
     tb = TB(dut, seed=12)
@@ -184,7 +184,7 @@ async def rate(dut: Any) -> None:
     dut._log.info("latency 2 cycles, 1 flit a cycle, for each set of outputs")
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def closed(dut: Any) -> None:
     """With every output closed no data flit is taken; it arrives once a path opens."""
     tb = TB(dut, seed=13)
@@ -201,7 +201,7 @@ async def closed(dut: Any) -> None:
     assert tb.received == [[1]] * OUTPUTS
 
 
-@cocotb.test(skip=not BROADCAST)
+@cocotb.test(skip=not BROADCAST, timeout_time=2, timeout_unit="ms")
 async def broadcast(dut: Any) -> None:
     """Configuration flits reach every output with all routes closed; data between them only what is routed."""
     tb = TB(dut, seed=14)
@@ -221,7 +221,7 @@ async def broadcast(dut: Any) -> None:
     assert tb.received == wanted
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def reset_in_the_middle(dut: Any) -> None:
     """A reset empties the registers, and traffic starts again."""
     tb = TB(dut, seed=15)

@@ -91,7 +91,7 @@ class TB:
         return write(ROOT, 0, 1 << child, child + 1) + write(ROOT + 1 + child, 0, 1 << below, below + 1)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 @cocotb.parametrize(pace=PACES)
 async def distribution(dut: Any, pace: tuple[float, float]) -> None:
     """Data right behind new routes takes exactly these; the configuration itself reaches every leaf."""
@@ -126,7 +126,7 @@ async def distribution(dut: Any, pace: tuple[float, float]) -> None:
         assert got == model.leaves[n], f"leaf {n} got {len(got)} flits, not {len(model.leaves[n])}"
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 @cocotb.parametrize(pace=PACES)
 async def collection(dut: Any, pace: tuple[float, float]) -> None:
     """One leaf at a time is collected, the others wait; nothing is lost, doubled or reordered."""
@@ -161,7 +161,7 @@ async def collection(dut: Any, pace: tuple[float, float]) -> None:
         assert source.taken, f"leaf {leaf} sent nothing"
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def rate(dut: Any) -> None:
     """2 cycles a node each way, 1 flit a cycle, and 4 cycles from configuration to the data behind it."""
     tb = TB(dut)
@@ -191,7 +191,7 @@ async def rate(dut: Any) -> None:
     dut._log.info(f"{2 * LEVELS} cycles each way, 1 flit a cycle, data {gap} cycles behind configuration")
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def closed_after_reset(dut: Any) -> None:
     """After a reset in the middle of traffic nothing of it comes out, and both trees are closed."""
     tb = TB(dut)
@@ -199,6 +199,7 @@ async def closed_after_reset(dut: Any) -> None:
     await tb.source.run([*tb.open_one(1), 1, 2, 3, 4, 5])
     for source in tb.up:
         source._valid.value = 1
+        assert source._payload is not None
         source._payload.value = 7
     dut.up_o__ready.value = 0
     await tb.wait(3 * LEVELS)

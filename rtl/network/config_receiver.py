@@ -48,8 +48,8 @@ class ConfigReceiver(Component):
     Order is kept: a data flit passes only once every write before it has been taken.
 
     Latency: a word taken in cycle c is offered at `config` in cycle c + 1; data pass in the same cycle.
-    Throughput: 1 flit a cycle; a write that is not taken at `config` holds up the data and the packets for this
-    unit behind it; the first data flit behind a write waits 1 cycle.
+    Throughput: 1 flit a cycle; a write that is not taken at `config` holds up all flits behind it, and the first
+    data flit behind a write waits 1 cycle.
 
     Parameters
     ----------
