@@ -12,7 +12,7 @@ from amaranth.lib.wiring import Out
 from ohmweave.params import ArrayParams
 from ohmweave.rtl.crossbar.macro import macro_ports
 
-__all__ = ["core_header", "cxxrtl_model", "dpi_model", "rtlil_stub", "verilog_model"]
+__all__ = ["core_header", "cxxrtl_model", "dpi_model", "macro_widths", "rtlil_stub", "verilog_model"]
 
 
 @cache
@@ -27,7 +27,7 @@ def _fill(text: str, values: dict[str, object]) -> str:
     return text
 
 
-def _ports(array: ArrayParams) -> list[tuple[str, int, bool]]:
+def macro_widths(array: ArrayParams) -> list[tuple[str, int, bool]]:
     """(name, width, is an output) of the macro's ports but the clock."""
     return [
         (name, Shape.cast(port.shape).width, port.flow is Out) for name, port in macro_ports(array).items()
@@ -58,7 +58,7 @@ def rtlil_stub(array: ArrayParams) -> str:
         '  attribute \\cxxrtl_edge "p"',
         "  wire width 1 input 1 \\clk",
     ]
-    for number, (name, width, output) in enumerate(_ports(array), start=2):
+    for number, (name, width, output) in enumerate(macro_widths(array), start=2):
         if output:
             lines.append("  attribute \\cxxrtl_sync 1")
         lines.append(f"  wire width {width} {'output' if output else 'input'} {number} \\{name}")
@@ -114,7 +114,7 @@ def verilog_model(array: ArrayParams) -> str:
 
     As in Yosys' Verilog, ports of width 0 are left out.
     """
-    ports = [(name, width, output) for name, width, output in _ports(array) if width]
+    ports = [(name, width, output) for name, width, output in macro_widths(array) if width]
     return _fill(
         _template("crossbar.v.in"),
         {
