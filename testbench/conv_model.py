@@ -18,14 +18,27 @@ __all__ = ["Layer", "Schedule"]
 class Layer:
     """One convolution and random images for it."""
 
-    def __init__(self, params: BufferParams, k: int, s: int, p: int, height: int, width: int, *, frames: int):
+    def __init__(
+        self,
+        params: BufferParams,
+        k: int,
+        s: int,
+        p: int,
+        height: int,
+        width: int,
+        *,
+        frames: int,
+        channels: int | None = None,
+    ):
         self.params, self.k, self.s, self.p = params, k, s, p
         self.height, self.width = height, width
         self.lanes = params.pixel_lanes(k)
-        self.plan: Convolution = conv_config(params, k, s, p, height, width, channels=self.lanes)
+        channels = self.lanes if channels is None else channels
+        self.plan: Convolution = conv_config(params, k, s, p, height, width, channels=channels)
         seed = SEED + hash((k, s, p, height, width)) % 10000
         rng = np.random.default_rng(seed)
         self.images = rng.integers(0, 2**params.act_bits, (frames, height, width, self.lanes))
+        self.images[..., channels:] = 0
         self.name = f"{k}×{k} stride {s} pad {p} on {height}×{width}, {frames} images, seed {seed}"
         self.random = random.Random(seed)
 

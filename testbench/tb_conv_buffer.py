@@ -217,6 +217,17 @@ async def images_of_one_pixel(dut):
     assert tb.taken == list(range(3, 203))
 
 
+@cocotb.test(skip=parameters()["buffer"]["width"] < 28)
+async def lenet5_layers(dut):
+    """5×5 on one channel and on six: a window every 6 cycles, from image to image as well."""
+    tb = await bench(dut)
+    for *shape, channels, frames in ((5, 1, 2, 28, 28, 1, 1), (5, 1, 0, 14, 14, 6, 2)):
+        layer = Layer(tb.params, *shape, frames=frames, channels=channels)
+        await tb.configure(layer)
+        await tb.run(layer, every=READ_CYCLES)
+        assert (np.diff(tb.taken) == READ_CYCLES).all(), layer.name
+
+
 @cocotb.test()
 async def interrupted(dut):
     """Reset and clear in the middle leave nothing behind."""
