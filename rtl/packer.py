@@ -45,7 +45,8 @@ class Packer(Component):
         m = Module()
         act, lanes, link = self._params.buffer.act_bits, self._params.result_lanes, self._params.link_bits
         advance = Signal()
-        m.d.comb += advance.eq(~self.o.valid | self.o.ready)
+        word = Signal(link)
+        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.o.p.data.eq(word)]
         with m.If(advance):
             m.d.sync += self.o.valid.eq(0)
 
@@ -72,17 +73,17 @@ class Packer(Component):
             with m.If(advance & self.i.valid):
                 m.d.sync += [
                     self.o.valid.eq(1),
-                    self.o.p.data.eq(self.i.p.raw.as_value().word_select(part, link)),
+                    word.eq(self.i.p.raw.as_value().word_select(part, link)),
                     part.eq(part + 1),
                 ]
                 with m.If(part == last_part):
                     m.d.sync += part.eq(0)
         with m.Elif(flush), m.If(advance):
-            m.d.sync += [self.o.valid.eq(1), self.o.p.data.eq(rest), flush.eq(0), rest.eq(0), fill.eq(0)]
+            m.d.sync += [self.o.valid.eq(1), word.eq(rest), flush.eq(0), rest.eq(0), fill.eq(0)]
         with m.Else():
             m.d.comb += self.i.ready.eq(advance)
             with m.If(advance & self.i.valid):
-                m.d.sync += [rest.eq(joined), fill.eq(total), self.o.p.data.eq(joined)]
+                m.d.sync += [rest.eq(joined), fill.eq(total), word.eq(joined)]
                 with m.If(total >= lanes):
                     m.d.sync += [self.o.valid.eq(1), rest.eq(joined >> link), fill.eq(total - lanes)]
                     m.d.sync += flush.eq(self.i.p.last & (total != lanes))
