@@ -133,7 +133,7 @@ def show(console: "Console", report: Report) -> None:
     if report.cycles is not None:
         facts.add_row("latency", f"{report.cycles.latency:,} cycles")
         if report.cycles.interval is not None:
-            facts.add_row("interval", f"{report.cycles.interval:,.1f} cycles from image to image")
+            facts.add_row("interval", f"{_number(report.cycles.interval)} cycles from image to image")
         facts.add_row("total", f"{report.cycles.total:,} cycles")
     if report.sim.cycles_per_s is not None:
         facts.add_row("speed", f"{report.sim.cycles_per_s:,.0f} cycles/s")

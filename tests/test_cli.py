@@ -416,9 +416,12 @@ def wait_for(what, process):
 
 
 @pytest.mark.parametrize("when", ["building", "simulating"])
-def test_interrupted(small_files, cache, tmp_path, when):
+def test_interrupted(small_files, tmp_path, when, monkeypatch):
     """Ctrl-C: exit code 130, one sentence, no result, nothing that a later run takes for finished."""
     network, images = small_files
+    cache = tmp_path / "cache"
+    if when == "building":
+        monkeypatch.setenv("OHMWEAVE_CACHE_DIR", str(cache))
     pixels = np.load(images)["images"]
     np.savez(tmp_path / "many.npz", images=np.tile(pixels, (30_000, 1, 1)))
     command = [
