@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 from amaranth.back import rtlil
+from amaranth.hdl import Module
+from amaranth.lib.wiring import Component, In, Out, connect
 
+from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.network.router import Router
 from ohmweave.testbench.runner import SIMULATORS, available, run_testbench
 
@@ -69,3 +72,35 @@ def test_registers(registered_ready: bool, places: int) -> None:
     text = rtlil.convert(router, name="router")
     flip_flops = re.findall(r"cell \$s?dff\w* .*?parameter \\WIDTH (\d+)", text, re.DOTALL)
     assert sum(map(int, flip_flops)) == 5 * places * (16 + 1 + 1)
+
+
+class Pair(Component):
+    """Two routers with a link each way, as neighbours of a mesh have."""
+
+    def __init__(self, *, registered_ready: bool):
+        super().__init__({"routes": In(4).array(2), "o": Out(flit_stream(16)).array(2)})
+        self.registered_ready = registered_ready
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        pair = [
+            Router(inputs=2, outputs=2, link_bits=16, registered_ready=self.registered_ready)
+            for _ in range(2)
+        ]
+        m.submodules.a, m.submodules.b = pair
+        for n in range(2):
+            connect(m, pair[n].o[0], pair[1 - n].i[0])
+            m.d.comb += [
+                pair[n].routes.eq(self.routes[n]),
+                self.o[n].valid.eq(pair[n].o[1].valid),
+                self.o[n].payload.eq(pair[n].o[1].payload),
+                pair[n].o[1].ready.eq(self.o[n].ready),
+            ]
+        return m
+
+
+def test_ring() -> None:
+    """Links in a ring need `registered_ready`, and with it there is no combinational loop."""
+    rtlil.convert(Pair(registered_ready=True), name="pair")
+    with pytest.raises(Exception, match="Combinational cycle detected"):
+        rtlil.convert(Pair(registered_ready=False), name="pair")
