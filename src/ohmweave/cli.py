@@ -23,8 +23,18 @@ EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141  # as a shell reports a program that SIGPIPE ended
 
 
+class _InterruptedError(Exception):
+    """Ctrl-C; click would print an empty line for a KeyboardInterrupt."""
+
+
 class _Group(click.Group):
     """A group whose refusal of a command says which there are."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _InterruptedError from None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         name = args[0]
@@ -52,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         sys.stdout.flush()  # a reader that went away shows here, not at exit
         return int(code or 0)
-    except (KeyboardInterrupt, click.Abort):
+    except (_InterruptedError, KeyboardInterrupt, click.Abort):
         _say("interrupted")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
