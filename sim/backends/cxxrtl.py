@@ -4,13 +4,19 @@ import shutil
 import time
 from pathlib import Path
 
-from ohmweave.sim.backends.cxxrtl_gate import PREAMBLE, gate, namespace, registered_outputs
+from ohmweave.sim.backends.cxxrtl_gate import PREAMBLE, gate, namespace, two_evaluations
 from ohmweave.sim.backends.design import ChipSource, Design
 from ohmweave.sim.backends.hierarchy import Part, black_box, mangle, partition, ports, split_modules
 from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result
 from ohmweave.sim.backends.native import check_waves, run_native
 from ohmweave.sim.backends.toolchain import (
-    compile_objects, compiler, compiler_version, cxxrtl_include, run_yosys, template, yosys_version,
+    compile_objects,
+    compiler,
+    compiler_version,
+    cxxrtl_include,
+    run_yosys,
+    template,
+    yosys_version,
 )  # fmt: skip
 from ohmweave.sim.cache import cached, content_key
 
@@ -38,7 +44,9 @@ def simulate(
     started = time.perf_counter()
     executable = build(source.design(), gated=gated and waves is None, waves=waves is not None)
     arguments = [] if waves is None else [waves]
-    return run_native([executable], job, arguments, jobs=jobs, started=started, progress=progress)
+    return run_native(
+        [executable], job, arguments, jobs=1 if waves else jobs, started=started, progress=progress
+    )
 
 
 def build(design: Design, *, gated: bool = True, waves: bool = False) -> Path:
@@ -67,25 +75,26 @@ def build(design: Design, *, gated: bool = True, waves: bool = False) -> Path:
 
 
 def _write_sources(work: Path, design: Design, *, gated: bool, waves: bool) -> None:
+    """All C++ of a simulation."""
     modules = split_modules(design.rtlil)
-    shared = design.modules if gated else ()
-    parts = partition(modules, design.top, shared, design.macros)
-    boxes: dict[str, str] = {}
-    registered: dict[str, frozenset[str]] = {}
+    parts = partition(modules, design.top, design.modules if gated else (), design.macros)
+    mealy: dict[str, frozenset[str]] = {}
+    glue = [design.header, PREAMBLE]
     for number, part in enumerate(parts):
         stem = f"part{number}"
-        _translate(work, stem, part, modules, boxes, design, waves=waves)
-        header, source = (work / f"{stem}.h").read_text(), (work / f"{stem}.cc").read_text()
-        registered[part.top] = registered_outputs(part.top, header, source)
-        part_ports = ports(modules[part.top])
-        names = {port.name for port in part_ports if mangle(port.name) in registered[part.top]}
-        boxes[part.top] = black_box(part.top, part_ports, names)
-    glue = [f'#include "part{number}.h"\n' for number in range(len(parts))]
-    glue += [design.header, PREAMBLE]
-    for part in parts:
-        for child in part.children:
-            glue.append(gate(part.top, child, ports(modules[child]), registered[child]))
+        mealy[part.top] = _translate(work, stem, part, modules, mealy, design, waves=waves)
+        glue.append(f'#include "{stem}.h"\n')
         glue += [_macro(design, name, part.top) for name in part.macros]
+        if gated:
+            header, source = work / f"{stem}.h", work / f"{stem}.cc"
+            texts = two_evaluations(part.top, header.read_text(), source.read_text())
+            if texts is None:  # feedback: evaluated as a whole, as often as it takes
+                shutil.rmtree(work)
+                work.mkdir()
+                return _write_sources(work, design, gated=False, waves=waves)
+            header.write_text(texts[0])
+            source.write_text(texts[1])
+            glue += [gate(part.top, child, ports(modules[child]), mealy[child]) for child in part.children]
     (work / "glue.cc").write_text("".join(glue))
     (work / "driver.h").write_text(template("driver.h", RESET_CYCLES=RESET_CYCLES))
     (work / "main.cc").write_text(template("cxxrtl_main.cc"))
@@ -94,30 +103,45 @@ def _write_sources(work: Path, design: Design, *, gated: bool, waves: bool) -> N
         f'#include "part{len(parts) - 1}.h"\n'
         f"using Top = {namespace(design.top)}::{mangle(design.top)};\n"
         f"#define OHMWEAVE_WAVES {int(waves)}\n"
-        '#define OHMWEAVE_LOAD_CELLS(folder) ohmweave::load_cells(folder + "/cells.bin")\n'
+        f"#define OHMWEAVE_SINGLE_PASS {int(gated)}\n"
     )
 
 
 def _macro(design: Design, name: str, parent: str) -> str:
     """The macro's model, in the namespace of the part that instantiates it."""
-    space = namespace(parent)
-    return f"#define cxxrtl_design {space}\n{design.models[name]}\n#undef cxxrtl_design\n"
+    return f"#define cxxrtl_design {namespace(parent)}\n{design.models[name]}\n#undef cxxrtl_design\n"
 
 
 def _translate(
-    work: Path, stem: str, part: Part, modules: dict[str, str], boxes: dict[str, str], design: Design,
+    work: Path, stem: str, part: Part, modules: dict[str, str], mealy: dict[str, frozenset[str]], design: Design,
     *, waves: bool,
-) -> None:  # fmt: skip
-    """RTLIL of a part to `stem`.h and `stem`.cc."""
+) -> frozenset[str]:  # fmt: skip
+    """RTLIL of a part to `stem`.h and `stem`.cc; returns the outputs that an input reaches within a cycle."""
     texts = [modules[name] for name in part.modules]
-    texts += [boxes[name] for name in part.children]
+    texts += [black_box(name, ports(modules[name]), mealy[name]) for name in part.children]
     texts += [design.stubs[name] for name in part.macros]
     (work / f"{stem}.il").write_text("\n".join(texts))
-    debug = "-g4" if waves else "-g0"
-    run_yosys(
-        f"read_rtlil {stem}.il\n"
-        f"hierarchy -top {part.top}\n"
-        f"{PASSES}\n"
-        f"write_cxxrtl -header -namespace {namespace(part.top)} -O6 {debug} {stem}.cc\n",
-        work,
+    outputs = [port.name for port in ports(modules[part.top]) if port.output]
+    # What no longer hangs together without flip-flops, clocked memory ports and boxes whose outputs are registered.
+    cut = ["t:$*ff*", "t:$memrd_v2 r:CLK_ENABLE=1 %i", *(f"t:{name}" for name in part.macros)]
+    cut += [f"t:{name}" for name in part.children if not mealy[name]]
+    lines = [
+        f"read_rtlil {stem}.il",
+        f"hierarchy -top {part.top}",
+        PASSES,
+        f"write_rtlil {stem}.flat.il",
+        f"write_cxxrtl -header -namespace {namespace(part.top)} -O6 {'-g4' if waves else '-g0'} {stem}.cc",
+        "delete =*",
+        f"read_rtlil {stem}.flat.il",
+        *(f"delete {cells}" for cells in cut),
+        *(
+            f"select -write {stem}.reach{number} {part.top}/{output} %ci* {part.top}/i:* %i"
+            for number, output in enumerate(outputs)
+        ),
+    ]
+    run_yosys("\n".join([*lines, ""]), work)
+    return frozenset(
+        output
+        for number, output in enumerate(outputs)
+        if (work / f"{stem}.reach{number}").read_text().strip()
     )

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 
 from ohmweave.sim.backends.hierarchy import Port, mangle
 
-__all__ = ["PREAMBLE", "gate", "namespace", "registered_outputs"]
+__all__ = ["PREAMBLE", "gate", "namespace", "two_evaluations"]
 
 
 #: Outputs of parts are values, or wires where CXXRTL found that they need to be.
@@ -24,87 +24,100 @@ def namespace(top: str) -> str:
     return f"part_{mangle(top)}"
 
 
-def registered_outputs(top: str, header: str, source: str) -> frozenset[str]:
-    """C++ names of the outputs that a part drives with flip-flops alone.
+def two_evaluations(top: str, header: str, source: str) -> tuple[str, str] | None:
+    """A part's header and source with a second evaluation beside `eval`; None if one a cycle is not enough.
 
-    CXXRTL makes those wires. So it does with feedback, and then nothing is known.
+    `eval` sees a rising edge whenever the clock is high (a constant in its place makes GCC take minutes); `settle` is the same text with the edge known to be absent, so that the C++
+    compiler throws out all but what drives the outputs. One evaluation settles everything unless there is
+    feedback: CXXRTL then says so in the first line.
     """
-    body = source[source.index(f"bool {mangle(top)}::eval(") :]
-    if "bool converged = true;" not in body[:200]:
-        return frozenset()
-    return frozenset(re.findall(r"/\*output\*/ wire<\d+> (p_\w+);", header))
+    name = mangle(top)
+    body = re.search(
+        rf"^bool {name}::eval\(performer \*performer\) {{\n.*?^}}\n", source, re.MULTILINE | re.DOTALL
+    )
+    declaration = "\tbool eval(performer *performer = nullptr) override;\n"
+    assert body and declaration in header, "CXXRTL's output is not as expected"
+    text = body[0]
+    if "\tbool converged = true;\n" not in text:
+        return None
+    # Boxes see a clock that is just about to rise, or none.
+    edge = re.sub(
+        r"^\t(cell_\w+)->p_clk = p_clk;$",
+        r"\t\1->prev_p_clk = value<1>{0u};\n\t\1->p_clk = value<1>{1u};",
+        text, flags=re.MULTILINE,
+    )  # fmt: skip
+    still = text.replace(f"{name}::eval(", f"{name}::settle(").replace(
+        "->p_clk = p_clk;", "->p_clk = value<1>{0u};"
+    )
+    still = re.sub(
+        r"\bbool posedge_p_clk = this->posedge_p_clk\(\);", "constexpr bool posedge_p_clk = false;", still
+    )
+    edge = re.sub(
+        r"\bbool posedge_p_clk = this->posedge_p_clk\(\);", "bool posedge_p_clk = p_clk.data[0];", edge
+    )
+    source = source.replace(text, edge + "\n" + still)
+    header = header.replace(declaration, declaration + "\tbool settle(performer *performer = nullptr);\n")
+    return header, source
 
 
-def gate(parent: str, child: str, ports: Sequence[Port], registered: Collection[str]) -> str:
+def gate(parent: str, child: str, ports: Sequence[Port], mealy: Collection[str]) -> str:
     """Implementation of `child`'s black box in `parent`, by the part that CXXRTL made of `child`.
 
     A deterministic machine that a clock edge did not change stays as it is for as long as its inputs do, so that
-    neither its outputs nor its next state have to be computed again:
-
-    - clock low: evaluated if an input or the state has changed since the last time;
-    - rising edge: evaluated if an input has changed, or the state did at the last edge.
-
-    The clock itself is not compared: CXXRTL's edge detector is set just before an edge is evaluated.
+    neither its outputs nor its next state have to be computed again. `eval` is called once a cycle, with the
+    inputs of that cycle, and is skipped unless one of them has changed or the state did at the last edge. Outputs
+    that no input reaches within a cycle are computed from the new state at once, in `commit`; those in `mealy`
+    in `eval`.
     """
     box, inner = f"{namespace(parent)}::bb_{mangle(child)}", f"{namespace(child)}::{mangle(child)}"
     inputs = [mangle(port.name) for port in ports if not port.output and port.name != "clk"]
-    outputs = [mangle(port.name) for port in ports if port.output]
     compare = "\n".join(
-        f"\t\tif (inner.{name} != {name}) {{ inner.{name} = {name}; fresh = true; }}" for name in inputs
+        f"\t\tif (inner.{name} != {name}) {{ inner.{name} = {name}; moving = true; }}" for name in inputs
     )
-    settled = "\n".join(f"\t\tput({name}, get(inner.{name}));" for name in outputs if name not in registered)
-    clocked = "\n".join(f"\t\t{name}.curr = inner.{name}.curr;" for name in outputs if name in registered)
+    outputs = {mangle(port.name): port.name in mealy for port in ports if port.output}
+    moore = "\n".join(f"\t\tput({name}, get(inner.{name}));" for name, early in outputs.items() if not early)
+    early = "\n".join(f"\t\t\tput({name}, get(inner.{name}));" for name, early in outputs.items() if early)
+    # The parent's own settling needs only what reaches through this part within a cycle.
+    still = f" else if (moving) {{\n\t\t\tinner.settle(performer);\n{early}\n\t\t}}" if early else ""
     name = f"Gate_{mangle(parent)}_{mangle(child)}"
     return f"""
 struct {name} final : public {box} {{
 	{inner} inner;
-	bool unsettled = true, moving = true, edge = false;
+	bool moving = true, evaluated = false;
 
 	{name}() {{
-		copy_registered();
+		inner.p_clk = value<1>{{1u}};
+		publish();
 	}}
 
-	void copy_registered() {{
-{clocked}
+	void publish() {{
+		inner.settle();
+{moore}
 	}}
 
 	void reset() override {{
 		inner.reset();
-		copy_registered();
-		unsettled = moving = true;
-		edge = false;
+		moving = true;
+		publish();
 	}}
 
 	bool eval(performer *performer) override {{
-		bool fresh = false;
 {compare}
-		if (fresh)
-			unsettled = moving = true;
-		if (p_clk) {{
-			if (moving) {{
-				inner.prev_p_clk = value<1>{{0u}};
-				inner.p_clk = value<1>{{1u}};
-				inner.eval(performer);
-				edge = true;
-			}}
-		}} else if (unsettled) {{
-			inner.p_clk = value<1>{{0u}};
-			inner.step(performer);
-{settled}
-			unsettled = false;
-		}}
+		if (moving && p_clk) {{
+			inner.eval(performer);
+			evaluated = true;
+{early}
+		}}{still}
 		return true;
 	}}
 
 	bool commit() override {{
-		if (!edge)
+		if (!evaluated)
 			return false;
-		edge = false;
+		evaluated = false;
 		moving = inner.commit();
-		if (moving) {{
-			unsettled = true;
-			copy_registered();
-		}}
+		if (moving)
+			publish();
 		return moving;
 	}}
 

@@ -9,7 +9,6 @@ __all__ = ["Part", "Port", "black_box", "mangle", "partition", "ports", "split_m
 _MODULE = re.compile(r"^(?:attribute [^\n]*\n)*module \\(\S+)\n.*?^end\n", re.MULTILINE | re.DOTALL)
 _CELL = re.compile(r"^  cell \\(\S+) ", re.MULTILINE)
 _PORT = re.compile(r"^  wire (?:width (\d+) )?(input|output) \d+\s+\\(\S+)$", re.MULTILINE)
-_MEMORY = re.compile(r"^  memory ", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,9 @@ def partition(
 ) -> list[Part]:
     """Parts of the design, children before parents.
 
-    A shared module becomes a part of its own if it holds a memory or a macro: large, and idle most of the time.
-    What is smaller is flattened into its parent, where it costs less than the comparison of its inputs would.
+    A shared module becomes a part of its own if there is a macro in it: a tile, large and often idle. What is
+    smaller is flattened into its parent, where it costs less than the comparison of its inputs would, and does not
+    come between the combinational paths of its parent.
     """
     cells = {name: set(_CELL.findall(text)) for name, text in modules.items()}
     below: dict[str, set[str]] = {}
@@ -61,7 +61,7 @@ def partition(
         return below[name]
 
     def large(name: str) -> bool:
-        return any(_MEMORY.search(modules[m]) or cells[m] & set(macros) for m in reach(name))
+        return any(cells[module] & set(macros) for module in reach(name))
 
     cut = {name for name in shared if name != top and large(name)}
     parts: dict[str, Part] = {}
@@ -90,12 +90,14 @@ def partition(
     return list(parts.values())
 
 
-def black_box(name: str, module_ports: Iterable[Port], registered: Collection[str]) -> str:
-    """RTLIL of a black box for CXXRTL; `registered` names the outputs that change at a clock edge only."""
+def black_box(name: str, module_ports: Iterable[Port], mealy: Collection[str]) -> str:
+    """RTLIL of a black box for CXXRTL; all outputs but those in `mealy` change at a clock edge only."""
     lines = ["attribute \\cxxrtl_blackbox 1", "attribute \\blackbox 1", f"module \\{name}"]
     for number, port in enumerate(module_ports):
         if port.output:
-            lines.append(f"  attribute \\cxxrtl_{'sync' if port.name in registered else 'comb'} 1")
+            lines.append(f"  attribute \\cxxrtl_{'comb' if port.name in mealy else 'sync'} 1")
+        elif port.name == "clk":
+            lines.append('  attribute \\cxxrtl_edge "p"')
         direction = "output" if port.output else "input"
         lines.append(f"  wire width {port.width} {direction} {number} \\{port.name}")
     return "\n".join([*lines, "end", ""])

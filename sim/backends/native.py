@@ -5,7 +5,7 @@ import selectors
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -13,12 +13,13 @@ from typing import IO
 import numpy as np
 
 from ohmweave.errors import OhmweaveError
+from ohmweave.params import ArrayParams
 from ohmweave.sim.backends.job import Job, Progress, Result, hang_message
 
 __all__ = ["check_waves", "parse_result", "run_native", "write_job"]
 
 
-def check_waves(backend: str, waves: Path | None, accepted: Sequence[str], *, jobs: int = 1) -> None:
+def check_waves(backend: str, waves: Path | None, accepted: Collection[str]) -> None:
     """Refuse a file of waves that the backend cannot write."""
     if waves is None:
         return
@@ -26,8 +27,6 @@ def check_waves(backend: str, waves: Path | None, accepted: Sequence[str], *, jo
         raise OhmweaveError(
             f"the {backend} backend writes waves to a file that ends in {' or '.join(accepted)}, not {waves.name!r}"
         )
-    if jobs > 1:
-        raise OhmweaveError("waves are written by one process: leave jobs at 1")
     try:
         waves.touch()
     except OSError as error:
@@ -43,16 +42,28 @@ class _Shard:
     done: int = 0
 
 
-def write_job(job: Job, folder: Path) -> None:
-    """The files that an executable reads."""
+def write_job(job: Job, folder: Path, arrays: Sequence[ArrayParams] | None = None) -> None:
+    """The files that an executable reads; with the chip's `arrays` as hexadecimal text too, for Verilog."""
     flits = job.flits
     numbers = [len(job.config), job.frames.shape[1], len(job.frames), job.outputs_per_frame, job.idle_limit]
     (folder / "job.txt").write_text(" ".join(map(str, numbers)) + "\n")
     flits.astype("<u4").tofile(folder / "flits.bin")
+    if arrays is not None:
+        flits.tofile(folder / "flits.hex", sep="\n", format="%x")
+        for unit, levels in job.levels.items():
+            (folder / f"{unit}.hex").write_text(_hex_rows(levels, arrays))
     with (folder / "cells.bin").open("wb") as stream:
         for unit, levels in sorted(job.levels.items()):
             np.array([unit, *levels.shape], "<u4").tofile(stream)
             np.ascontiguousarray(levels).tofile(stream)
+
+
+def _hex_rows(levels: np.ndarray, arrays: Sequence[ArrayParams]) -> str:
+    """A word for each row, column 0 in its lowest bits."""
+    bits = next(array.cell_bits for array in arrays if (array.rows, array.cols) == levels.shape)
+    unpacked = np.unpackbits(levels[:, :, None], axis=2, bitorder="little", count=bits)
+    rows = np.packbits(unpacked.reshape(len(levels), -1), axis=1, bitorder="little")
+    return "".join(f"{row[::-1].tobytes().hex()}\n" for row in rows)
 
 
 def parse_result(text: str, job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
@@ -81,19 +92,23 @@ def parse_result(text: str, job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 @contextlib.contextmanager
 def _started(
-    commands: Sequence[Sequence[str | Path]], shards: Sequence[Job], root: Path
+    command: Sequence[str | Path],
+    shards: Sequence[Job],
+    root: Path,
+    where: Sequence[str],
+    arrays: Sequence[ArrayParams] | None,
 ) -> Iterator[list[_Shard]]:
     """Processes that are gone when the block is left, however it is left."""
     running: list[_Shard] = []
     try:
-        for number, (command, job) in enumerate(zip(commands, shards, strict=True)):
+        for number, job in enumerate(shards):
             folder = root / str(number)
             folder.mkdir()
-            write_job(job, folder)
+            write_job(job, folder, arrays)
             log = (folder / "log.txt").open("w+")
             # A session of its own: Ctrl-C reaches this process alone, which then ends the others.
             process = subprocess.Popen(
-                [*map(str, command), str(folder)],
+                [*map(str, command), *(argument.format(folder) for argument in where)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
             )  # fmt: skip
             running.append(_Shard(job, folder, process, log))
@@ -140,11 +155,15 @@ def run_native(
     jobs: int = 1,
     started: float,
     progress: Progress | None = None,
+    folder: Sequence[str] = ("{}",),
+    arrays: Sequence[ArrayParams] | None = None,
 ) -> Result:
     """Run `command` FOLDER on the job, in `jobs` processes on contiguous shares of the frames.
 
     arguments  further ones, before the folder
     started    time.perf_counter() when the backend was called, for `build_s`
+    folder     arguments that say where the job's folder is
+    arrays     the chip's, if the executable reads the job as text
     """
     if jobs < 1:
         raise OhmweaveError(f"jobs must be at least 1, not {jobs}")
@@ -158,8 +177,7 @@ def run_native(
         for share in shares
     ]  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="ohmweave-run-") as root:
-        commands = [[*command, *arguments]] * len(shards)
-        with _started(commands, shards, Path(root)) as running:
+        with _started([*command, *arguments], shards, Path(root), folder, arrays) as running:
             _watch(running, progress)
         parsed = [parse_result((shard.folder / "result.txt").read_text(), shard.job) for shard in running]
     outputs, first_in, last_out, busy, cycles = zip(*parsed, strict=True)

@@ -46,13 +46,14 @@ def compiler_version() -> str:
 
 
 def run_tool(what: str, command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> None:
-    """Run a program of a build to its end; its complaint becomes a sentence with the log's end."""
+    """Run a program of a build to its end; its complaint becomes a sentence with the first errors of its log."""
     process = subprocess.run(
         command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if process.returncode:
-        log = (process.stderr + process.stdout).strip().splitlines()
-        raise OhmweaveError(f"{what} failed: {' | '.join(log[-12:]) or f'exit code {process.returncode}'}")
+        log = (process.stdout + process.stderr).strip().splitlines()
+        errors = [line for line in log if "error" in line.lower()] or log[-4:]
+        raise OhmweaveError(f"{what} failed: {' | '.join(errors[:4]) or f'exit code {process.returncode}'}")
 
 
 def compile_objects(sources: Sequence[Path], flags: Sequence[str], target: Path) -> None:

@@ -47,24 +47,27 @@ struct Chip {
 		top.p_host__out____ready.template set<bool>(true);
 	}
 
+#if OHMWEAVE_SINGLE_PASS
+	// Evaluation takes the rising edge for granted: it computes the outputs of this cycle and the state of the next,
+	// which `commit` makes the present one.
+	void settle() {
+		top.p_clk.template set<bool>(true);
+		top.eval();
+	}
+	void edge() { top.commit(); }
+#else
 	void settle() {
 		top.p_clk.template set<bool>(false);
 		top.step();
 		sample();
 	}
 
-	// One evaluation is enough: the inputs of every flip-flop have settled, and what follows from their new values
-	// is computed by the next cycle's settle().
 	void edge() {
 		top.p_clk.template set<bool>(true);
-#if OHMWEAVE_WAVES
 		top.step();
-#else
-		top.eval();
-		top.commit();
-#endif
 		sample();
 	}
+#endif
 
 	bool ready() const { return now(top.p_host__in____ready).data[0]; }
 	bool valid() const { return now(top.p_host__out____valid).data[0]; }
@@ -76,7 +79,10 @@ int main(int argc, char **argv) {
 	if (argc < 2)
 		return 2;
 	const std::string folder = argv[argc - 1];
-	OHMWEAVE_LOAD_CELLS(folder);
+	if (!ohmweave::load_cells(folder + "/cells.bin")) {
+		fprintf(stderr, "the cells in %s cannot be read\n", folder.c_str());
+		return 2;
+	}
 	Chip chip(argc > 2 ? argv[1] : nullptr);
 	return ohmweave::run(chip, folder);
 }

@@ -1,0 +1,84 @@
+// Simulation executable of the verilator backend: [WAVES] JOB_FOLDER
+
+#include "Vchip.h"
+#include "driver.h"
+#include "verilated.h"
+#include <memory>
+
+#if OHMWEAVE_WAVES
+#include "verilated_@FORMAT@_c.h"
+#endif
+
+@HEADER@
+
+static uint32_t bits(uint64_t port, int word) { return uint32_t(port >> (32 * word)); }
+template<std::size_t Words> static uint32_t bits(const VlWide<Words> &port, int word) { return port[word]; }
+
+// Verilator writes two underscores in a name as ___05F.
+struct Chip {
+	static constexpr int BUSY_BITS = @BUSY_BITS@;
+	VerilatedContext context;
+	Vchip top{&context, "chip"};
+#if OHMWEAVE_WAVES
+	Verilated@TRACE@C waves;
+#endif
+
+	explicit Chip(const char *path) {
+#if OHMWEAVE_WAVES
+		context.traceEverOn(true);
+		top.trace(&waves, 99);
+		waves.open(path);
+#else
+		(void)path;
+#endif
+	}
+
+	~Chip() {
+		top.final();
+#if OHMWEAVE_WAVES
+		waves.close();
+#endif
+	}
+
+	void eval() {
+		top.eval();
+#if OHMWEAVE_WAVES
+		waves.dump(context.time());
+		context.timeInc(5);
+#endif
+	}
+
+	void drive(bool reset, bool valid, uint32_t flit) {
+		top.rst = reset;
+		top.host_in___05Fvalid = valid;
+		top.host_in___05Fpayload = flit;
+		top.host_out___05Fready = 1;
+	}
+
+	void settle() {
+		top.clk = 0;
+		eval();
+	}
+
+	void edge() {
+		top.clk = 1;
+		eval();
+	}
+
+	bool ready() const { return top.host_in___05Fready; }
+	bool valid() const { return top.host_out___05Fvalid; }
+	unsigned data() const { return top.host_out___05Fpayload; }
+	uint32_t busy(int word) const { return bits(top.busy, word); }
+};
+
+int main(int argc, char **argv) {
+	if (argc < 2)
+		return 2;
+	const std::string folder = argv[argc - 1];
+	if (!ohmweave::load_cells(folder + "/cells.bin")) {
+		fprintf(stderr, "the cells in %s cannot be read\n", folder.c_str());
+		return 2;
+	}
+	Chip chip(argc > 2 ? argv[1] : nullptr);
+	return ohmweave::run(chip, folder);
+}

@@ -1,0 +1,33 @@
+"""Verilog of a design, for the simulators that read it."""
+
+from ohmweave.sim.backends.design import Design
+from ohmweave.sim.backends.hierarchy import ports, split_modules
+
+__all__ = ["busy_bits", "dpi_code", "macro_models", "netlist_verilog"]
+
+
+def netlist_verilog(design: Design) -> str:
+    """All modules but the macros."""
+    from ohmweave.rtl.netlist import Netlist, emit_verilog
+
+    return emit_verilog(Netlist(design.top, design.rtlil, design.modules, {}))
+
+
+def macro_models(design: Design) -> str:
+    """The macros in plain Verilog."""
+    from ohmweave.rtl import crossbar
+
+    return "\n".join(crossbar.verilog_model(array) for array in design.macros.values())
+
+
+def dpi_code(design: Design) -> str:
+    """C++ behind the macros' models where OHMWEAVE_DPI is defined."""
+    from ohmweave.rtl import crossbar
+
+    return f"{design.header}\n{crossbar.dpi_model()}"
+
+
+def busy_bits(design: Design) -> int:
+    """Width of the chip's port `busy`."""
+    top = ports(split_modules(design.rtlil)[design.top])
+    return next(port.width for port in top if port.name == "busy")

@@ -1,0 +1,52 @@
+"""The netlist as files for other tools."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from ohmweave.errors import OhmweaveError
+from ohmweave.params import GroupParams
+from ohmweave.sim.backends.design import ChipSource, Design, group_source
+from ohmweave.sim.backends.verilog import netlist_verilog
+
+__all__ = ["FORMATS", "write_netlist"]
+
+FORMATS = ("verilog", "rtlil")
+FILE_LIST = "filelist.f"
+WAIVERS = "waivers.vlt"
+
+
+def write_netlist(source: GroupParams | ChipSource, out: Path, fmt: str = "verilog") -> list[Path]:
+    """Write a chip's netlist into the folder `out`, which is made if it is missing; return the files.
+
+    `verilog`: the modules of the chip, the macros' models, `filelist.f` that names them, and `waivers.vlt` with what
+    Verilator's lint is to leave alone and why. `rtlil`: the modules, the macros as black boxes. All files are written
+    beside their places first, and appear when everything is there.
+    """
+    if fmt not in FORMATS:
+        raise OhmweaveError(f"the format must be one of {', '.join(FORMATS)}, not {fmt!r}")
+    design = (source if isinstance(source, ChipSource) else group_source(source)).design()
+    texts = _verilog(design) if fmt == "verilog" else {f"{design.top}.il": design.rtlil}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=".ohmweave-", dir=out))
+        try:
+            for name, text in texts.items():
+                (part / name).write_text(text)
+            for name in texts:
+                (part / name).replace(out / name)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        raise OhmweaveError(f"{out} cannot be written: {error.strerror or error}") from None
+    return [out / name for name in texts]
+
+
+def _verilog(design: Design) -> dict[str, str]:
+    from ohmweave.rtl import crossbar
+
+    texts = {f"{design.top}.v": netlist_verilog(design)}
+    texts |= {f"{name}.sv": crossbar.verilog_model(array) for name, array in design.macros.items()}
+    texts[FILE_LIST] = "".join(f"{name}\n" for name in texts)
+    texts[WAIVERS] = "`verilator_config\n"
+    return texts
