@@ -61,10 +61,10 @@ public:
 	explicit Crossbar(const Array &array)
 		: array(array), columns(array.cols / array.colmux), blocks((columns + LANES - 1) / LANES)
 		, padded((array.rows + CHUNK - 1) / CHUNK * CHUNK)
+		, most(((1u << array.dac_bits) - 1) * ((1u << array.cell_bits) - 1))
+		, chunks_before_overflow(65535u / most / CHUNK)
 		, inputs(padded), sum(blocks * LANES), next((columns * array.sum_bits + 31) / 32), now(next.size())
 	{
-		const uint32_t most = ((1u << array.dac_bits) - 1) * ((1u << array.cell_bits) - 1);
-		chunks_before_overflow = 65535u / most / CHUNK;
 	}
 
 	// State as before the first clock edge.
@@ -131,7 +131,8 @@ private:
 
 	const Array array;
 	const uint32_t columns, blocks, padded;
-	uint32_t chunks_before_overflow;
+	// The largest product of an input and a level, and the chunks whose sums are sure to fit into 16 bits.
+	const uint32_t most, chunks_before_overflow;
 	// Group by group, in a group block by block of LANES columns, in a block row by row: a read streams through
 	// contiguous memory. Empty until something is programmed: arrays that are not in use cost no memory.
 	std::vector<uint8_t> cells;
@@ -185,8 +186,25 @@ private:
 			inputs[row] = uint16_t(*x >> n * BITS & ((1u << BITS) - 1));
 	}
 
+	// Eight inputs a word, spread by halves instead of one by one.
+	void unpack_nibbles(const uint32_t *x)
+	{
+		for (uint32_t row = 0; row < array.rows; row += 8, x++) {
+			uint64_t four[2] = {*x & 0xffff, *x >> 16};
+			for (uint64_t &lanes : four) {
+				lanes = (lanes | lanes << 24) & 0x000000ff000000ffu;
+				lanes = (lanes | lanes << 12) & 0x000f000f000f000fu;
+			}
+			std::memcpy(&inputs[row], four, sizeof four);
+		}
+	}
+
 	void unpack(const uint32_t *x)
 	{
+#if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+		if (array.dac_bits == 4)
+			return unpack_nibbles(x);
+#endif
 		switch (array.dac_bits) {
 		case 1: return unpack<1>(x);
 		case 2: return unpack<2>(x);
@@ -206,6 +224,24 @@ private:
 
 	static bool all_zero(const uint16_t *inputs) { return !(quad(inputs) | quad(inputs + 4)); }
 
+	uint32_t inputs_sum() const
+	{
+		// 257 inputs of 8 bits are the most that 16 bits hold.
+		constexpr uint32_t MOST = 256 * CHUNK;
+		uint32_t total = 0;
+		for (uint32_t first = 0; first < padded; first += MOST) {
+			Lanes part = {};
+			for (uint32_t row = first; row < padded && row < first + MOST; row += CHUNK) {
+				Lanes eight;
+				std::memcpy(&eight, &inputs[row], sizeof eight);
+				part += eight;
+			}
+			for (uint32_t n = 0; n < CHUNK; n++)
+				total += part[n];
+		}
+		return total;
+	}
+
 	void read(uint32_t group, const uint32_t *x)
 	{
 		unpack(x);
@@ -213,16 +249,15 @@ private:
 		if (!cells.empty() && group < array.colmux)
 			for (uint32_t block = 0; block < blocks; block++) {
 				const uint8_t *from = &cells[(size_t(group) * blocks + block) * padded * LANES];
-				if (chunks_before_overflow)
-					add_block(from, &sum[block * LANES]);
+				uint32_t *into = &sum[block * LANES];
+				if (most < 256)
+					add_block<true>(from, into);
+				else if (chunks_before_overflow)
+					add_block<false>(from, into);
 				else
-					add_block_wide(from, &sum[block * LANES]);
+					add_block_wide(from, into);
 			}
-		uint32_t total = 0;
-		if (array.reference)
-			for (uint32_t row = 0; row < array.rows; row++)
-				total += inputs[row];
-		reference_next = code(total);
+		reference_next = array.reference ? code(inputs_sum()) : 0;
 		std::memset(next.data(), 0, next.size() * sizeof next[0]);
 		for (uint32_t column = 0, at = 0; column < columns; column++, at += array.sum_bits) {
 			const uint64_t bits = uint64_t(code(sum[column])) << at % 32;
@@ -238,7 +273,9 @@ private:
 		return (level < array.adc_limit ? level : array.adc_limit) << array.adc_drop;
 	}
 
-	// Sums in 16 bits, widened before they can overflow. Even columns are in `low`, odd ones in `high`.
+	// Sums in 16 bits, widened before they can overflow. Even columns are in `low`, odd ones in `high`. BYTES: a
+	// product fits into 8 bits, so that one multiplication serves both columns of a lane.
+	template<bool BYTES>
 	void add_block(const uint8_t *from, uint32_t *into)
 	{
 		const uint32_t chunks = padded / CHUNK;
@@ -253,8 +290,14 @@ private:
 				for (uint32_t n = 0; n < CHUNK; n++) {
 					Lanes pair;
 					std::memcpy(&pair, at + n * LANES, sizeof pair);
-					low += (pair & 0xff) * x[n];
-					high += (pair >> 8) * x[n];
+					if (BYTES) {
+						pair *= x[n];
+						low += pair & 0xff;
+						high += pair >> 8;
+					} else {
+						low += (pair & 0xff) * x[n];
+						high += (pair >> 8) * x[n];
+					}
 				}
 				room--;
 			}

@@ -12,7 +12,9 @@ from amaranth.lib.wiring import Out
 from ohmweave.params import ArrayParams
 from ohmweave.rtl.crossbar.macro import macro_ports
 
-__all__ = ["core_header", "cxxrtl_model", "dpi_model", "macro_widths", "rtlil_stub", "verilog_model"]
+__all__ = [
+    "core_header", "core_initializer", "cxxrtl_model", "dpi_model", "macro_widths", "rtlil_stub", "verilog_model",
+]  # fmt: skip
 
 
 @cache
@@ -65,7 +67,8 @@ def rtlil_stub(array: ArrayParams) -> str:
     return "\n".join([*lines, "end", ""])
 
 
-def _core_initializer(array: ArrayParams) -> str:
+def core_initializer(array: ArrayParams) -> str:
+    """Fields of C++'s `ohmweave::Array`."""
     numbers = (
         array.rows, array.cols, array.cell_bits, array.colmux, array.dac_bits, array.read_cycles,
         array.sum_bits, array.adc_drop, _adc_limit(array),
@@ -81,7 +84,7 @@ def cxxrtl_model(array: ArrayParams) -> str:
         {
             "BOX": f"bb_p_{name}",
             "MODEL": f"Model_{array.name}",
-            "ARRAY": _core_initializer(array),
+            "ARRAY": core_initializer(array),
             "GROUP": "p_group.data[0]" if array.colmux > 1 else "0",
             "ROW": "p_row.data[0]" if array.rows > 1 else "0",
         },

@@ -9,7 +9,7 @@ from ohmweave.params import ArrayParams
 from ohmweave.presets import PRESETS
 from ohmweave.rtl.crossbar import Crossbar, CrossbarMacro, verilog_model
 from ohmweave.rtl.netlist import emit_rtlil, emit_verilog
-from ohmweave.testbench.runner import SIMULATORS, available, run_testbench
+from ohmweave.testbench.runner import available, run_testbench
 
 TINY = PRESETS["tiny"].pe.array
 ARRAYS = {
@@ -20,12 +20,11 @@ ARRAYS = {
 }
 
 
-# Full size once.
+# Verilator builds for long: the small cases differ in numbers that the simulators treat alike.
 RUNS = [
-    (simulator, case)
-    for case in ARRAYS
-    for simulator in SIMULATORS
-    if (simulator, case) != ("icarus", "full")
+    *(("icarus", case) for case in ("tiny", "one", "clipped")),
+    ("verilator", "tiny"),
+    ("verilator", "full"),
 ]
 
 
