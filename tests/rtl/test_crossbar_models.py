@@ -10,8 +10,10 @@ import pytest
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import ArrayParams
 from ohmweave.presets import PRESETS
-from ohmweave.rtl.crossbar import CrossbarModel, MacroModel, write_cells
+from ohmweave.rtl.crossbar import CrossbarModel, MacroModel, verilog_model, write_cells
 from ohmweave.rtl.crossbar.model import pack, unpack
+from ohmweave.sim.backends.toolchain import run_tool
+from ohmweave.sim.backends.verilator import tool
 from ohmweave.testbench.crossbar_traces import SIMULATIONS, Edge, build, run
 
 SEED = 20
@@ -196,3 +198,16 @@ def test_levels_are_checked(tmp_path: Path) -> None:
         CrossbarModel(array).load(np.zeros((12, 24)))
     with pytest.raises(OhmweaveError, match=r"^levels must be from 0 to 15, not from 0 to 16$"):
         write_cells(tmp_path, 0, array, np.eye(24, 12, dtype=np.int64) * 16)
+
+
+@pytest.mark.parametrize(
+    "define", [[], ["-DOHMWEAVE_DPI"], ["-DSYNTHESIS"]], ids=["plain", "dpi", "synthesis"]
+)
+@pytest.mark.parametrize("array", ARRAYS, ids=IDS)
+def test_verilog_is_clean(array: ArrayParams, define: list[str], tmp_path: Path) -> None:
+    (tmp_path / f"{array.name}.v").write_text(verilog_model(array))
+    command, environment = tool()
+    waived = ["-Wno-UNUSEDSIGNAL", "-Wno-UNDRIVEN"] if define == ["-DSYNTHESIS"] else []  # an empty module
+    run_tool(
+        "lint", [command, "--lint-only", "-Wall", *define, *waived, f"{array.name}.v"], tmp_path, environment
+    )
