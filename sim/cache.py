@@ -1,8 +1,8 @@
 """Folders of built things, found again by their content.
 
-An entry is a folder named by a hash over everything it was made from. It is built under a temporary name and renamed
-when it is whole, so what stands under an entry's name is finished; a lock for each entry keeps two runs from building the
-same thing twice. Entries are never changed and may be deleted at any time when nothing runs.
+An entry is a folder named by a hash over everything it was made from. It is built under a temporary name and
+renamed when it is whole, so what stands under its name is finished; a lock for each entry keeps two runs from
+building the same thing twice. Entries are never changed and may be deleted at any time when nothing runs.
 """
 
 import contextlib

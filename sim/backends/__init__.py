@@ -7,8 +7,8 @@ from typing import Protocol
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.sim.backends.design import ChipSource, group_source
+from ohmweave.sim.backends.emit import write_netlist
 from ohmweave.sim.backends.job import Job, Progress, Result
-from ohmweave.sim.emit import write_netlist
 
 __all__ = [
     "BACKENDS", "Backend", "ChipSource", "Job", "Progress", "Result", "get_backend", "simulate", "write_netlist",

