@@ -23,9 +23,8 @@ DEPTH = 4
 class ToyMixer(Component):
     """Remembers the last `DEPTH` words; `mixed` is the word of DEPTH pushes ago plus the pushed one, a cycle later."""
 
-    push: In(1)
-    word: In(16)
-    mixed: Out(16)
+    def __init__(self):
+        super().__init__({"push": In(1), "word": In(16), "mixed": Out(16)})
 
     def elaborate(self, platform):
         m = Module()

@@ -44,7 +44,7 @@ def get_backend(name: str) -> Backend:
     """The backend called `name`; it is imported now, since not all need the same packages."""
     if name not in BACKENDS:
         raise OhmweaveError(f"the backend must be one of {', '.join(BACKENDS)}, not {name!r}")
-    module: Backend = import_module(BACKENDS[name])  # type: ignore[assignment]
+    module: Backend = import_module(BACKENDS[name])
     return module
 
 
