@@ -3,13 +3,10 @@
 import dataclasses
 import json
 
-import numpy as np
 import pytest
 
-from ohmweave.bench import Row, busy_network, write
+from ohmweave.bench import BUSY_SHAPE, Row, busy_job, write
 from ohmweave.presets import PRESETS
-from ohmweave.sim import golden
-from ohmweave.sim.compiler import compile_network
 
 
 def row(**changes):
@@ -32,18 +29,16 @@ def test_file(tmp_path):
     assert record["rows"][0]["details"] == {"a": 1.0}
 
 
-def test_busy_network_keeps_its_array_reading():
-    """It fills all wordlines, more flits could come than are needed, and it fits a chip of four PEs."""
-    network = busy_network()
-    params = dataclasses.replace(PRESETS["re-reram"], levels=1)
-    compile_network(network, params)
-    array, layer = params.pe.array, network.layers[0]
-    assert layer.rows == array.rows
-    reads = -(-layer.out_channels // array.columns_at_once)
-    flits = layer.in_channels * params.pe.buffer.act_bits // params.pe.link_bits
-    assert flits < reads * array.read_cycles
-    # Its activations are not all clipped: what the array computes reaches the second layer.
-    images = np.random.default_rng(1).integers(0, 256, (2, 12, 12, 128)).astype(np.uint8)
-    first, logits = golden.activations(network, images)
-    assert (first < 15).mean() > 0
-    assert (logits[0] != logits[1]).any()
+def test_busy_job_keeps_the_array_reading():
+    """It fills the array, and the links carry more than is needed."""
+    params = dataclasses.replace(PRESETS["re-reram"], levels=0)
+    job = busy_job(params, 2)
+    array, pixels = params.pe.array, BUSY_SHAPE[1] * BUSY_SHAPE[2]
+    (levels,) = job.levels.values()
+    assert levels.shape == (array.rows, array.cols)
+    assert levels.any(axis=0).all()
+    assert levels.any(axis=1).all()
+    reading = pixels * array.colmux * array.read_cycles
+    assert job.frames.shape[1] < reading
+    assert job.outputs_per_frame < reading
+    assert len(job.frames) == 2
