@@ -87,6 +87,11 @@ class Netlist:
     macros: Mapping[str, Macro]
 
 
+# Yosys starts each `always @*` at time 0 by a register that it reads and that is initialised to 0. Where it is
+# declared with that value the change can come before the block waits for it, and the block would sleep; a nonblocking
+# assignment comes after all blocks have started.
+_STARTER = re.compile(r"^(  reg (\\\$auto\$verilog_backend\S+) ) = 0;$", re.MULTILINE)
+
 # Amaranth gives every memory initial contents, one line a word; a RAM macro has none.
 _MEMINIT = re.compile(r"^  cell \$meminit_v2 .*?^  end\n", re.MULTILINE | re.DOTALL)
 
@@ -129,4 +134,5 @@ def emit_verilog(netlist: Netlist) -> str:
     ]
     # 0.40 is the first that Amaranth's own Verilog back end takes.
     yosys = find_yosys(lambda version: version >= (0, 40))
-    return yosys.run(["-q", "-"], "\n".join(script), ignore_warnings=True)
+    text = yosys.run(["-q", "-"], "\n".join(script), ignore_warnings=True)
+    return _STARTER.sub(r"\1;\n  initial \2 <= 0;", text)

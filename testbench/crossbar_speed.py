@@ -1,6 +1,6 @@
 """Reads a second of the crossbar's C++ core, full size, all inputs non-zero.
 
-    python -m ohmweave.testbench.crossbar_speed
+python -m ohmweave.testbench.crossbar_speed
 """
 
 import subprocess

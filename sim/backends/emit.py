@@ -18,6 +18,7 @@ WAIVED = {
     "CASEINCOMPLETE": "the value for all other cases is assigned before the case",
     "CMPCONST": "a comparison that this configuration's widths make constant",
     "DECLFILENAME": "all modules of the chip stand in one file, the top first",
+    "INITIALDLY": "the assignment at time 0 only wakes combinational blocks, which Verilator evaluates anyway",
     "PROCASSINIT": "registers have their reset value from the start, too",
     "UNSIGNED": "a comparison that this configuration's widths make constant",
     "UNUSEDSIGNAL": "every intermediate value has a name, and fields of records that are not used keep theirs",
