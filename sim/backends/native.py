@@ -49,21 +49,17 @@ def write_job(job: Job, folder: Path, arrays: Sequence[ArrayParams] | None = Non
     (folder / "job.txt").write_text(" ".join(map(str, numbers)) + "\n")
     flits.astype("<u4").tofile(folder / "flits.bin")
     if arrays is not None:
+        # Amaranth comes with it, which only Icarus needs at this point.
+        from ohmweave.rtl.crossbar.model import write_cells
+
         flits.tofile(folder / "flits.hex", sep="\n", format="%x")
         for unit, levels in job.levels.items():
-            (folder / f"{unit}.hex").write_text(_hex_rows(levels, arrays))
+            array = next(array for array in arrays if (array.rows, array.cols) == levels.shape)
+            write_cells(folder, unit, array, levels)
     with (folder / "cells.bin").open("wb") as stream:
         for unit, levels in sorted(job.levels.items()):
             np.array([unit, *levels.shape], "<u4").tofile(stream)
             np.ascontiguousarray(levels).tofile(stream)
-
-
-def _hex_rows(levels: np.ndarray, arrays: Sequence[ArrayParams]) -> str:
-    """A word for each row, column 0 in its lowest bits."""
-    bits = next(array.cell_bits for array in arrays if (array.rows, array.cols) == levels.shape)
-    unpacked = np.unpackbits(levels[:, :, None], axis=2, bitorder="little", count=bits)
-    rows = np.packbits(unpacked.reshape(len(levels), -1), axis=1, bitorder="little")
-    return "".join(f"{row[::-1].tobytes().hex()}\n" for row in rows)
 
 
 def parse_result(text: str, job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:

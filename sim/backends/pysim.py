@@ -10,7 +10,7 @@ import numpy as np
 from amaranth.hdl import ClockDomain, Fragment, Module
 from amaranth.sim import Simulator
 
-from ohmweave.params import ArrayParams
+from ohmweave.rtl.crossbar.model import MacroModel
 from ohmweave.rtl.netlist import Macro
 from ohmweave.sim.backends.design import ChipSource
 from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result, hang_message
@@ -35,45 +35,18 @@ class SimPlatform:
 
 def array_process(macro: Any, cells: Mapping[int, np.ndarray]) -> Any:
     """The process that drives the outputs of a crossbar macro; `cells` are the levels of each array by its id."""
-    array: ArrayParams = macro.model
-    inputs = 1 << np.arange(0, array.dac_bits)
-
-    def code(sums: np.ndarray) -> np.ndarray:
-        codes = sums >> array.adc_drop
-        if array.adc_bits is not None:
-            codes = np.minimum(codes, 2**array.adc_bits - 1)
-        return codes << array.adc_drop
-
-    def pack(codes: np.ndarray) -> int:
-        return sum(int(each) << (n * array.sum_bits) for n, each in enumerate(codes))
-
-    def fields(word: int, count: int, bits: int) -> np.ndarray:
-        raw = np.frombuffer(word.to_bytes((count * bits + 7) // 8, "little"), np.uint8)
-        return np.unpackbits(raw, bitorder="little", count=count * bits).reshape(count, bits)
 
     async def process(ctx: Any) -> None:
-        levels: np.ndarray | None = None
-        left = 0
-        result = (0, 0)
+        model: MacroModel | None = None
         ports = (macro.id, macro.start, macro.group, macro.x, macro.write, macro.row, macro.levels)
-        async for _, _, unit, start, group, x, write, row, word in ctx.tick().sample(*ports):
-            if levels is None:
-                blank = np.zeros((array.rows, array.cols), np.uint8)
-                levels = np.array(cells.get(unit, blank), np.int64)
-            if write and row < array.rows:
-                levels[row] = fields(word, array.cols, array.cell_bits) @ (1 << np.arange(array.cell_bits))
-            if start:
-                values = fields(x, array.rows, array.dac_bits) @ inputs
-                first = group * array.columns_at_once
-                sums = code(values @ levels[:, first : first + array.columns_at_once])
-                reference = int(code(values.sum())) if array.sign_scheme == "offset" else 0
-                result = (pack(sums), reference)
-                left = array.read_cycles
-            if left:
-                left -= 1
-                if not left:
-                    ctx.set(macro.sums.as_value(), result[0])
-                    ctx.set(macro.reference, result[1])
+        async for _, _, unit, start, group, x, write, row, levels in ctx.tick().sample(*ports):
+            if model is None:
+                model = MacroModel(macro.model)
+                if unit in cells:
+                    model.cells.load(cells[unit])
+            if model.edge(start=start, group=group, x=x, write=write, row=row, levels=levels):
+                ctx.set(macro.sums.as_value(), model.sums)
+                ctx.set(macro.reference, model.reference)
 
     return process
 
