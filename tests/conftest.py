@@ -1,5 +1,9 @@
 """What several test files share: a network of two layers that fits the `tiny` preset, and images for it."""
 
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +60,27 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv("OHMWEAVE_CACHE_DIR", str(folder))
     return folder
+
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def unprivileged(tmp_path: Path) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """Permissions count inside the block, also for root, who becomes nobody for that long."""
+
+    @contextlib.contextmanager
+    def block() -> Iterator[None]:
+        if os.geteuid():
+            yield
+            return
+        for folder in (tmp_path, *tmp_path.parents):
+            if Path(tempfile.gettempdir()) in folder.parents:
+                folder.chmod(folder.stat().st_mode | 0o111)
+        os.setresuid(NOBODY, NOBODY, 0)
+        try:
+            yield
+        finally:
+            os.setresuid(0, 0, 0)
+
+    return block
