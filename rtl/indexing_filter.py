@@ -7,6 +7,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, memory, stream
 from amaranth.lib.wiring import Component, In, Out
 
+from ohmweave.check import whole
 from ohmweave.rtl.flit import ConfigWrite
 
 __all__ = [
@@ -103,8 +104,7 @@ class IndexingFilter(Component):
     """
 
     def __init__(self, *, entries: int):
-        if not isinstance(entries, int) or isinstance(entries, bool) or not 1 <= entries <= MAX_ENTRIES:
-            raise TypeError(f"Entries must be a whole number from 1 to {MAX_ENTRIES}, not {entries!r}")
+        whole("Entries", entries, 1, MAX_ENTRIES, error=TypeError)
         super().__init__(
             {
                 "config": In(stream.Signature(ConfigWrite)),

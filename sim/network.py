@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from ohmweave.check import whole
 from ohmweave.errors import OhmweaveError
 from ohmweave.sim.npz import read_npz, write_npz
 
@@ -32,11 +33,6 @@ MAX_FILE_BYTES = 512 << 20
 MAX_LAYERS = 512
 MAX_SIZE = 4096
 BIAS_BITS = 24
-
-
-def _whole(what: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise OhmweaveError(f"{what} must be a whole number from {low} to {high}, not {value!r}")
 
 
 def _array(what: str, value: object, dtype: type, dims: int) -> None:
@@ -80,9 +76,9 @@ class ConvLayer:
         what = f"layer {self.name}:"
         _array(f"{what} weights", self.weights, np.int8, 4)
         out, inputs, height, width = self.weights.shape
-        _whole(f"{what} output channels", out, 1, MAX_SIZE)
-        _whole(f"{what} input channels", inputs, 1, MAX_SIZE)
-        _whole(f"{what} kernel", height, 1, 16)
+        whole(f"{what} output channels", out, 1, MAX_SIZE)
+        whole(f"{what} input channels", inputs, 1, MAX_SIZE)
+        whole(f"{what} kernel", height, 1, 16)
         if height != width:
             raise OhmweaveError(f"{what} kernel must be square, not {height}×{width}")
         _array(f"{what} bias", self.bias, np.int32, 1)
@@ -96,9 +92,9 @@ class ConvLayer:
                 )
         _range(f"{what} bias", self.bias, -(2 ** (BIAS_BITS - 1)), 2 ** (BIAS_BITS - 1) - 1)
         _range(f"{what} shift", self.shift, 1, 39)
-        _whole(f"{what} stride", self.stride, 1, 16)
-        _whole(f"{what} pad", self.pad, 0, self.kernel - 1)
-        _whole(f"{what} pool", self.pool, 1, 16)
+        whole(f"{what} stride", self.stride, 1, 16)
+        whole(f"{what} pad", self.pad, 0, self.kernel - 1)
+        whole(f"{what} pool", self.pool, 1, 16)
         if not isinstance(self.raw, bool):
             raise OhmweaveError(f"{what} raw must be true or false, not {self.raw!r}")
         if self.raw and self.pool != 1:
@@ -163,13 +159,13 @@ class Network:
                 f"the input shape must be (channels, height, width), not {self.input_shape!r}"
             )
         for what, size in zip(("channels", "height", "width"), self.input_shape, strict=True):
-            _whole(f"input {what}", size, 1, MAX_SIZE)
-        _whole("input_bits", self.input_bits, 1, 8)
-        _whole("act_bits", self.act_bits, 1, 8)
-        _whole("weight_bits", self.weight_bits, 2, 8)
+            whole(f"input {what}", size, 1, MAX_SIZE)
+        whole("input_bits", self.input_bits, 1, 8)
+        whole("act_bits", self.act_bits, 1, 8)
+        whole("weight_bits", self.weight_bits, 2, 8)
         if not isinstance(self.layers, tuple) or not all(isinstance(each, ConvLayer) for each in self.layers):
             raise OhmweaveError("a network's layers must be a tuple of ConvLayer")
-        _whole("the number of layers", len(self.layers), 1, MAX_LAYERS)
+        whole("the number of layers", len(self.layers), 1, MAX_LAYERS)
         names = [layer.name for layer in self.layers]
         if len(set(names)) != len(names):
             raise OhmweaveError(f"layers must have different names, not {', '.join(names)}")

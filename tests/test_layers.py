@@ -20,7 +20,7 @@ FORBIDDEN = {
 #: The records that the hardware is built from know nothing of it, nor of the user.
 FORBIDDEN |= {
     f"ohmweave.{module}": ("ohmweave.rtl", "ohmweave.sim", "ohmweave.cli", "ohmweave.commands", "amaranth")
-    for module in ("params", "presets", "errors", "config")
+    for module in ("params", "presets", "check", "errors", "config")
 }
 BARE = ("rtl", "sim", "testbench")
 

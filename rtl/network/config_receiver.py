@@ -7,6 +7,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import enum, stream
 from amaranth.lib.wiring import Component, In, Out
 
+from ohmweave.check import whole
 from ohmweave.rtl.flit import ConfigWrite, flit_stream
 
 __all__ = ["CONFIG_BITS", "ConfigReceiver", "config_packet"]
@@ -75,14 +76,7 @@ class ConfigReceiver(Component):
     """
 
     def __init__(self, *, link_bits: int, data_output: bool = True):
-        if (
-            not isinstance(link_bits, int)
-            or isinstance(link_bits, bool)
-            or not CONFIG_BITS <= link_bits <= 64
-        ):
-            raise TypeError(
-                f"ConfigReceiver link_bits must be a whole number from {CONFIG_BITS} to 64, not {link_bits!r}"
-            )
+        whole("ConfigReceiver link_bits", link_bits, CONFIG_BITS, 64, error=TypeError)
         super().__init__(
             {
                 "unit": In(CONFIG_BITS),

@@ -6,16 +6,12 @@ from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
+from ohmweave.check import whole
 from ohmweave.rtl.flit import FlitLayout, flit_stream
 
 __all__ = ["Router"]
 
 MAX_PORTS = 16
-
-
-def _ports(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_PORTS:
-        raise TypeError(f"Router {name} must be a whole number from 1 to {MAX_PORTS}, not {value!r}")
 
 
 class Router(Component):
@@ -74,10 +70,9 @@ class Router(Component):
         broadcast_config: bool = False,
         registered_ready: bool = False,
     ):
-        _ports("inputs", inputs)
-        _ports("outputs", outputs)
-        if not isinstance(link_bits, int) or isinstance(link_bits, bool) or not 1 <= link_bits <= 64:
-            raise TypeError(f"Router link_bits must be a whole number from 1 to 64, not {link_bits!r}")
+        whole("Router inputs", inputs, 1, MAX_PORTS, error=TypeError)
+        whole("Router outputs", outputs, 1, MAX_PORTS, error=TypeError)
+        whole("Router link_bits", link_bits, 1, 64, error=TypeError)
         if broadcast_config and inputs != 1:
             raise ValueError(f"Router inputs must be 1 with broadcast_config, not {inputs!r}")
         super().__init__(

@@ -7,6 +7,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import enum
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
+from ohmweave.check import whole
 from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.network.config_receiver import CONFIG_BITS, ConfigReceiver
 from ohmweave.rtl.network.router import Router
@@ -85,14 +86,7 @@ class TreeNode(Component):
     """
 
     def __init__(self, *, link_bits: int, registered_ready: bool = False):
-        if (
-            not isinstance(link_bits, int)
-            or isinstance(link_bits, bool)
-            or not CONFIG_BITS <= link_bits <= 64
-        ):
-            raise TypeError(
-                f"TreeNode link_bits must be a whole number from {CONFIG_BITS} to 64, not {link_bits!r}"
-            )
+        whole("TreeNode link_bits", link_bits, CONFIG_BITS, 64, error=TypeError)
         super().__init__(
             {
                 "unit": In(CONFIG_BITS),

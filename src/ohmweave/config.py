@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ohmweave.check import whole
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import ArrayParams, BufferParams, GroupParams, PEParams
 from ohmweave.presets import PRESETS
@@ -100,10 +101,9 @@ def from_knobs(knobs: Mapping[str, Any]) -> GroupParams:
         array_knobs["adc_bits"] = _adc_bits(array_knobs["adc_bits"])
     buffer_knobs = _table(knobs, "buffer", BUFFER_KNOBS)
     link_bits = knobs.get("link_bits", base.pe.link_bits)
-    if not isinstance(link_bits, int) or isinstance(link_bits, bool) or not 1 <= link_bits <= 64:
-        raise _KnobError(f"link_bits must be a whole number from 1 to 64, not {link_bits!r}")
 
     try:
+        whole("link_bits", link_bits, 1, 64)
         array = dataclasses.replace(base.pe.array, **array_knobs)
         buffer = dataclasses.replace(
             base.pe.buffer, **buffer_knobs, act_bits=array.dac_bits, window_lanes=array.rows

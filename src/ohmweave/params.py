@@ -7,16 +7,16 @@ bad combination is refused before anything is elaborated.
 from dataclasses import dataclass
 from functools import cached_property
 
+from ohmweave.check import whole
 from ohmweave.errors import OhmweaveError
 
 __all__ = ["ArrayParams", "BufferParams", "GroupParams", "PEParams"]
 
 SIGN_SCHEMES = ("offset", "pairs")
-
-
-def _whole(name: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise OhmweaveError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+#: A configuration word has 16 bits, and a raw result of 32 bits is cut into whole flits.
+LINK_BITS = (16, 32)
+#: The most columns whose scales the configuration space of a PE has addresses for.
+MAX_PE_COLS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,20 +47,20 @@ class ArrayParams:
     sign_scheme: str = "offset"
 
     def __post_init__(self) -> None:
-        _whole("rows", self.rows, 1, 4096)
-        _whole("cols", self.cols, 1, 4096)
-        _whole("cell_bits", self.cell_bits, 1, 8)
-        _whole("colmux", self.colmux, 1, self.cols)
+        whole("rows", self.rows, 1, 4096)
+        whole("cols", self.cols, 1, 4096)
+        whole("cell_bits", self.cell_bits, 1, 8)
+        whole("colmux", self.colmux, 1, self.cols)
         if self.cols % self.colmux:
             raise OhmweaveError(
                 f"cols must be a multiple of colmux, not {self.cols} with colmux {self.colmux}"
             )
-        _whole("dac_bits", self.dac_bits, 1, 8)
-        _whole("read_cycles", self.read_cycles, 1, 255)
-        _whole("write_cycles", self.write_cycles, 1, 65535)
+        whole("dac_bits", self.dac_bits, 1, 8)
+        whole("read_cycles", self.read_cycles, 1, 255)
+        whole("write_cycles", self.write_cycles, 1, 65535)
         if self.adc_bits is not None:
-            _whole("adc_bits", self.adc_bits, 1, self.lossless_bits)
-        _whole("adc_drop", self.adc_drop, 0, self.lossless_bits - 1)
+            whole("adc_bits", self.adc_bits, 1, self.lossless_bits)
+        whole("adc_drop", self.adc_drop, 0, self.lossless_bits - 1)
         if self.sign_scheme not in SIGN_SCHEMES:
             raise OhmweaveError(
                 f"sign_scheme must be one of {', '.join(SIGN_SCHEMES)}, not {self.sign_scheme!r}"
@@ -110,18 +110,23 @@ class BufferParams:
     max_stride: int = 4
 
     def __post_init__(self) -> None:
-        _whole("lanes", self.lanes, 8, 1024)
+        whole("lanes", self.lanes, 8, 1024)
         if self.lanes % 8:
             raise OhmweaveError(f"lanes must be a multiple of 8, not {self.lanes}")
-        _whole("width", self.width, 1, 4096)
-        _whole("banks", self.banks, 4, 16)
-        _whole("act_bits", self.act_bits, 1, 16)
-        _whole("max_kernel", self.max_kernel, 1, 7)
-        _whole("max_stride", self.max_stride, 1, 4)
+        whole("width", self.width, 1, 4096)
+        whole("banks", self.banks, 4, 16)
+        whole("act_bits", self.act_bits, 1, 16)
+        whole("max_kernel", self.max_kernel, 1, 7)
+        whole("max_stride", self.max_stride, 1, 4)
         if self.window_lanes < 9 * self.lanes:
             raise OhmweaveError(
                 f"rows must be at least 9 × lanes, not {self.window_lanes} with {self.lanes} lanes"
             )
+
+    @property
+    def map_width(self) -> int:
+        """Columns of the widest output map: padding up to kernel - 1 on both sides makes it wider than the image."""
+        return self.width + self.max_kernel - 1
 
     def groups(self, kernel: int) -> int:
         """Image rows that share one memory word for a k×k kernel: 1, 2, 4 or 8, no more than it needs."""
@@ -153,7 +158,8 @@ class PEParams:
     result_lanes: int = 4
 
     def __post_init__(self) -> None:
-        _whole("result_lanes", self.result_lanes, 1, self.array.columns_at_once)
+        whole("cols of a PE", self.array.cols, 1, MAX_PE_COLS)
+        whole("result_lanes", self.result_lanes, 1, self.array.columns_at_once)
         if self.array.columns_at_once % self.result_lanes:
             raise OhmweaveError(
                 f"columns read at once must be a multiple of result_lanes, not {self.array.columns_at_once} "
@@ -188,7 +194,11 @@ class GroupParams:
     levels: int
 
     def __post_init__(self) -> None:
-        _whole("levels", self.levels, 0, 4)
+        whole("levels", self.levels, 0, 4)
+        if self.pe.link_bits not in LINK_BITS:
+            raise OhmweaveError(
+                f"link_bits must be {' or '.join(map(str, LINK_BITS))}, not {self.pe.link_bits}"
+            )
 
     @property
     def pes(self) -> int:

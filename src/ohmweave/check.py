@@ -1,0 +1,11 @@
+"""Checks of values, each refused with one sentence."""
+
+from ohmweave.errors import OhmweaveError
+
+__all__ = ["whole"]
+
+
+def whole(name: str, value: object, low: int, high: int, *, error: type[Exception] = OhmweaveError) -> None:
+    """Raise `error` unless `value` is a whole number from `low` to `high`; True and False are none."""
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise error(f"{name} must be a whole number from {low} to {high}, not {value!r}")
