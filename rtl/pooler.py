@@ -22,7 +22,7 @@ class PoolerConfig(data.StructLayout):
     """
 
     def __init__(self, params: PEParams):
-        position = range(params.buffer.width)
+        position = range(params.buffer.map_width)
         super().__init__(
             {
                 "pool": range(MAX_POOL),
@@ -63,8 +63,8 @@ class Pooler(Component):
         params = self._params
         words = params.array.cols // params.result_lanes
         activations = self.o.p.activations.shape()
-        # With P ≥ 2 a row of maxima has at most half the width's pixels, the column left over by P included.
-        depth = words * ((params.buffer.width + 1) // 2)
+        # With P ≥ 2 a row of maxima has at most half the map's pixels, the column left over by P included.
+        depth = words * ((params.buffer.map_width + 1) // 2)
         m.submodules.maxima = memory = Memory(shape=activations.size, depth=depth, init=[])
         write = memory.write_port()
         read = memory.read_port(transparent_for=[write])
@@ -78,7 +78,7 @@ class Pooler(Component):
         ]
 
         # Where the coming word stands: in the map, in its window, in the row of maxima.
-        x = Signal(range(params.buffer.width))
+        x = Signal(range(params.buffer.map_width))
         y = Signal(16)
         window_x = Signal(range(MAX_POOL))
         window_y = Signal(range(MAX_POOL))

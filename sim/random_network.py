@@ -86,6 +86,8 @@ def _draw(rng: np.random.Generator, limits: Limits) -> tuple[tuple[int, int, int
         layer = _layer(rng, f"layer{index}", shape[0], outputs, kernel, stride, pad, pool, last)
         layers.append(layer)
         shape = layer.out_shape(shape)
+        if max(shape[1:]) > limits.size:  # padding made it larger than the image
+            return None
     return start, layers
 
 

@@ -15,7 +15,7 @@ def test_pooler(simulator: str, case: str) -> None:
     known = {
         "act_bits": params.buffer.act_bits,
         "lanes": params.result_lanes,
-        "width": params.buffer.width,
+        "width": params.buffer.map_width,
         "words": params.array.cols // params.result_lanes,
     }
     assert run_testbench(Pooler(params=params), "tb_pooler", simulator, parameters=known) == 5

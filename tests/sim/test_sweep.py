@@ -31,7 +31,8 @@ def mismatches(seed: int, backend: str = "cxxrtl", images: int = 3) -> int:
     ).report.mismatches
 
 
-@pytest.mark.parametrize("seed", range(20))
+# In 151 padding makes a map wider than the convolution buffer.
+@pytest.mark.parametrize("seed", [*range(20), 151])
 def test_random_network(seed):
     assert mismatches(seed) == 0
 
