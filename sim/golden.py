@@ -105,11 +105,11 @@ def _column_sums(
             f"layer {layer.name}: a finite ADC is modelled for at most {array.rows} rows, not {layer.rows}"
         )
     # Cells hold weight + offset; a reference column of ones gives what the offset adds. Each passes its own ADC.
-    offset = 1 << (weight_bits - 1)
+    offset = 1 << (array.cell_bits - 1)
     levels = weights.astype(np.int16) + offset
-    columns = _converted(_exact_product(patches, levels, in_bits, weight_bits + 1), array)
+    columns = _converted(_exact_product(patches, levels, in_bits, array.cell_bits + 1), array)
     ones = np.ones((layer.rows, 1), np.int16)
-    reference = _converted(_exact_product(patches, ones, in_bits, weight_bits), array)
+    reference = _converted(_exact_product(patches, ones, in_bits, 2), array)
     return columns - offset * reference
 
 

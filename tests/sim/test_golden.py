@@ -27,6 +27,7 @@ def reference(net, image, array=None):
     """Every layer's output as nested lists [y][x][channel], of one image (H, W, C)."""
     x = [[[int(value) >> 4 for value in pixel] for pixel in row] for row in image]
     outputs = []
+    offset = 2 ** (array.cell_bits - 1) if array is not None else 0
     for layer in net.layers:
         height = (len(x) + 2 * layer.pad - layer.kernel) // layer.stride + 1
         width = (len(x[0]) + 2 * layer.pad - layer.kernel) // layer.stride + 1
@@ -43,10 +44,10 @@ def reference(net, image, array=None):
                                 for c, value in enumerate(x[iy][ix]):
                                     weight = weights[channel][c][ky][kx]
                                     total += value * weight
-                                    above += value * (weight + 8)
+                                    above += value * (weight + offset)
                                     ones += value
                     if array is not None:
-                        total = convert(above, array) - 8 * convert(ones, array)
+                        total = convert(above, array) - offset * convert(ones, array)
                     v = total + int(layer.bias[channel])
                     if not layer.raw:
                         mult, shift = int(layer.mult[channel]), int(layer.shift[channel])
@@ -84,11 +85,14 @@ def test_random_networks(seed):
     assert np.array_equal(golden.logits(net, images), outputs[-1][:, 0, 0, :])
 
 
-@pytest.mark.parametrize(("adc_bits", "adc_drop"), [(None, 2), (10, 0), (8, 3), (4, 0), (1, 13)])
+@pytest.mark.parametrize(
+    ("adc_bits", "adc_drop", "cell_bits"),
+    [(None, 2, 4), (10, 0, 4), (8, 3, 4), (4, 0, 4), (1, 13, 4), (9, 2, 6)],
+)
 @pytest.mark.parametrize("seed", range(4))
-def test_finite_adc(seed, adc_bits, adc_drop):
+def test_finite_adc(seed, adc_bits, adc_drop, cell_bits):
     net = random_network(seed)
-    array = dataclasses.replace(ARRAY, adc_bits=adc_bits, adc_drop=adc_drop)
+    array = dataclasses.replace(ARRAY, adc_bits=adc_bits, adc_drop=adc_drop, cell_bits=cell_bits)
     images = random_images(net, 1, seed)
     outputs = golden.activations(net, images, array=array)
     for ours, expected in zip(outputs, reference(net, images[0], array), strict=True):
