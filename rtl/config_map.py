@@ -23,7 +23,9 @@ class Region(enum.IntEnum):
     ARRAY = 4
 
     def address(self, local: int = 0) -> int:
-        """Address in the PE of a local address."""
+        """Address in the PE of a local address; `ValueError` if it lies outside a region."""
+        if not 0 <= local < 1 << LOCAL_BITS:
+            raise ValueError(f"A local address must be from 0 to {(1 << LOCAL_BITS) - 1}, not {local!r}")
         return int(self) << LOCAL_BITS | local
 
 

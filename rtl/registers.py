@@ -15,9 +15,26 @@ WORD = 16
 
 
 def register_writes(layout: data.Layout, values: Mapping[str, Any] | Sequence[Any]) -> list[tuple[int, int]]:
-    """The (local address, data) writes that give a `RegisterFile(layout=layout)` these values."""
-    bits = layout.const(values).as_bits()
+    """The (local address, data) writes that give a `RegisterFile(layout=layout)` these values.
+
+    Raises `ValueError` for a value that its field does not hold.
+    """
+    const = layout.const(values)
+    _refuse_truncated(layout, const, values, "")
+    bits = const.as_bits()
     return [(word, bits >> (WORD * word) & 0xFFFF) for word in range(-(-layout.size // WORD))]
+
+
+def _refuse_truncated(
+    layout: data.Layout, const: Any, values: Mapping[str, Any] | Sequence[Any], where: str
+) -> None:
+    """Amaranth cuts a value to the width of its field without a word."""
+    for key, value in values.items() if isinstance(values, Mapping) else enumerate(values):
+        shape, name = layout[key].shape, f"{where}{key}"
+        if isinstance(shape, data.Layout):
+            _refuse_truncated(shape, const[key], value, f"{name}.")
+        elif const[key] != value:
+            raise ValueError(f"{name} must fit into {layout[key].width} bits, not {value!r}")
 
 
 class RegisterFile(Component):

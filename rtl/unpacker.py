@@ -8,7 +8,10 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
 from ohmweave.rtl.flit import flit_stream
 
-__all__ = ["Unpacker", "UnpackerConfig"]
+__all__ = ["MAX_PIXELS", "Unpacker", "UnpackerConfig"]
+
+#: Pixels of the largest frame.
+MAX_PIXELS = 1 << 16
 
 
 class UnpackerConfig(data.StructLayout):
@@ -17,7 +20,7 @@ class UnpackerConfig(data.StructLayout):
     """
 
     def __init__(self, params: PEParams):
-        super().__init__({"last_lane": range(params.buffer.lanes), "last_pixel": 16})
+        super().__init__({"last_lane": range(params.buffer.lanes), "last_pixel": range(MAX_PIXELS)})
 
 
 class Unpacker(Component):
@@ -60,7 +63,7 @@ class Unpacker(Component):
         lane_bits = (per_flit - 1).bit_length()
         lane = Signal(range(self._params.buffer.lanes))  # of the pixel, to be filled next
         offset = Signal(range(per_flit))  # of the flit, to be moved next
-        pixel = Signal(16)
+        pixel = Signal(range(MAX_PIXELS))
         partial = Signal(self._params.link_bits)  # what is there already of the group of lanes being filled
 
         # What the flit, the aligned group of lanes and the pixel still hold, minus one.

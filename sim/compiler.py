@@ -8,11 +8,13 @@ from ohmweave.rtl.config_map import Region
 from ohmweave.rtl.conv_buffer import conv_config
 from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, node_unit
 from ohmweave.rtl.indexing_filter import index_table
+from ohmweave.rtl.network.config_receiver import CONFIG_BITS
 from ohmweave.rtl.network.tree_node import RADIX, node_writes
 from ohmweave.rtl.pe import RoutesLayout, StageConfig, SwitchInput, SwitchOutput
 from ohmweave.rtl.pooler import MAX_POOL
 from ohmweave.rtl.registers import register_writes
 from ohmweave.rtl.requantizer import scale_writes
+from ohmweave.rtl.unpacker import MAX_PIXELS
 from ohmweave.sim.network import ConvLayer, Network
 from ohmweave.sim.program import Program, Stage, packets
 
@@ -25,6 +27,15 @@ def compile_network(network: Network, params: GroupParams) -> Program:
     Raises `OhmweaveError` naming the layer that does not fit a PE, or the PEs that are lacking.
     """
     pe = params.pe
+    if pe.array.sign_scheme != "offset":
+        raise OhmweaveError(
+            f"sign_scheme must be offset to run a network, not {pe.array.sign_scheme}: weights on a pair of "
+            "columns are not compiled yet"
+        )
+    if pe.link_bits != CONFIG_BITS:
+        raise OhmweaveError(
+            f"link_bits must be {CONFIG_BITS} to run a network, not {pe.link_bits}: wider links are emitted only"
+        )
     if len(network.layers) > params.pes:
         raise OhmweaveError(
             f"{network.name} needs {len(network.layers)} PEs, one a layer, and the chip has {params.pes}"
@@ -129,6 +140,8 @@ def _stage(layer: ConvLayer, in_shape: tuple[int, int, int], pe: PEParams) -> di
     convolution = conv_config(
         pe.buffer, layer.kernel, layer.stride, layer.pad, height, width, channels=channels
     )
+    if height * width > MAX_PIXELS:
+        raise OhmweaveError(f"its input must have at most {MAX_PIXELS} pixels, not {height}×{width}")
     last_group = (layer.out_channels - 1) % array.columns_at_once + 1
     end_x, end_y = (
         size // layer.pool * layer.pool - 1 for size in (convolution.out_width, convolution.out_height)

@@ -9,11 +9,11 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.rtl.array_loader import row_writes
 from ohmweave.rtl.config_map import Region
+from ohmweave.rtl.network.config_receiver import config_packet
 
-__all__ = ["CONFIG_FLAG", "Program", "Stage", "packets"]
+__all__ = ["Program", "Stage", "packets"]
 
-#: The sideband wire of a flit that carries configuration, as the bit above its data.
-CONFIG_FLAG = 1 << 16
+#: Flits of a raw result, a logit of 32 bits.
 RAW_FLITS = 2
 
 
@@ -26,13 +26,10 @@ def packets(unit: int, writes: Iterable[tuple[int, int]]) -> list[int]:
         if run and address == start + len(run):
             run.append(word)
             continue
-        flits += _packet(unit, start, run)
+        if run:
+            flits += config_packet(unit, start, run)
         start, run = address, [word]
-    return flits + _packet(unit, start, run)
-
-
-def _packet(unit: int, start: int, run: list[int]) -> list[int]:
-    return [CONFIG_FLAG | word for word in (unit, start, len(run), *run)] if run else []
+    return flits + config_packet(unit, start, run) if run else flits
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Program:
     """A network compiled for a chip.
 
     levels        unit → conductance level of each cell of its array, uint8 (rows, cols)
-    config        flits for the host port that configure the chip, `CONFIG_FLAG` set; arrays not included
+    config        flits for the host port that configure the chip, bit 16 of each set; arrays not included
     input_shape   (channels, height, width) of an image
     classes       results of an image
     stages        where each layer runs

@@ -1,6 +1,7 @@
 """Registers and the map of a PE's configuration space, in Amaranth's simulator."""
 
 import random
+import re
 from typing import Any
 
 import pytest
@@ -76,6 +77,19 @@ def test_register_writes() -> None:
     simulate(dut, testbench)
 
 
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"a": 32}, "a must fit into 5 bits, not 32"),
+        ({"b": -(2**19) - 1}, "b must fit into 20 bits, not -524289"),
+        ({"d": [7, 8, 0, 0]}, "d.1 must fit into 3 bits, not 8"),
+    ],
+)
+def test_register_writes_refuse_what_would_be_cut(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        register_writes(LAYOUTS["across words"], values)
+
+
 def test_refuses_what_is_no_layout() -> None:
     with pytest.raises(TypeError) as error:
         RegisterFile(layout=16)  # type: ignore[arg-type]
@@ -84,6 +98,8 @@ def test_refuses_what_is_no_layout() -> None:
 
 def test_region_addresses() -> None:
     assert [region.address(5) for region in Region] == [n << 12 | 5 for n in range(len(Region))]
+    with pytest.raises(ValueError, match=r"^A local address must be from 0 to 4095, not 4096$"):
+        Region.SCALES.address(4096)
 
 
 def test_config_demux() -> None:

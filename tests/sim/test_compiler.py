@@ -1,17 +1,19 @@
 """The compiler and the program it makes."""
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 
 from ohmweave.errors import OhmweaveError
+from ohmweave.params import GroupParams
 from ohmweave.presets import PRESETS
 from ohmweave.rtl.group import mesh_position
 from ohmweave.rtl.network.tree_node import NodeRegister
 from ohmweave.sim.compiler import compile_network
 from ohmweave.sim.network import ConvLayer, Network
-from ohmweave.sim.program import CONFIG_FLAG, packets
+from ohmweave.sim.program import packets
 
 FULL = PRESETS["re-reram"]
 TINY = PRESETS["tiny"]
@@ -33,6 +35,11 @@ def network(*layers: ConvLayer, size: tuple[int, int, int] = (1, 5, 5), **more: 
     return Network(name="net", input_shape=size, layers=layers, **more)
 
 
+def with_array(params: GroupParams, **changes: object) -> GroupParams:
+    array = dataclasses.replace(params.pe.array, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(params, pe=dataclasses.replace(params.pe, array=array))
+
+
 def parse(config: np.ndarray) -> dict[int, list[tuple[int, int]]]:
     """Unit → writes, from configuration flits."""
     words = [int(word) & 0xFFFF for word in config]
@@ -46,7 +53,7 @@ def parse(config: np.ndarray) -> dict[int, list[tuple[int, int]]]:
 
 def test_packets_join_runs_of_addresses() -> None:
     flits = packets(3, [(4, 10), (5, 11), (9, 12)])
-    assert all(flit & CONFIG_FLAG for flit in flits)
+    assert all(flit >> 16 == 1 for flit in flits)
     assert [flit & 0xFFFF for flit in flits] == [3, 4, 2, 10, 11, 3, 9, 1, 12]
     assert packets(3, []) == []
 
@@ -140,6 +147,27 @@ def test_array_config_programs_every_row() -> None:
             lambda: network(layer("a", 2, 1, 5, raw=True), weight_bits=8),
             TINY,
             "net must have weights of at most 4 bits, not 8",
+        ),
+        (
+            lambda: network(layer("a", 2, 1, 5, raw=True)),
+            with_array(TINY, sign_scheme="pairs"),
+            "sign_scheme must be offset to run a network, not pairs: weights on a pair of columns are not compiled "
+            "yet",
+        ),
+        (
+            lambda: network(layer("a", 2, 1, 5, raw=True)),
+            dataclasses.replace(FULL, pe=dataclasses.replace(FULL.pe, link_bits=32, result_lanes=8)),
+            "link_bits must be 16 to run a network, not 32: wider links are emitted only",
+        ),
+        (
+            lambda: network(
+                layer("a", 2, 1, 1, stride=4, pool=4),
+                layer("b", 2, 2, 7, stride=4),
+                layer("c", 2, 2, 2, stride=4, raw=True),
+                size=(1, 300, 224),
+            ),
+            FULL,
+            "layer a does not fit a PE: its input must have at most 65536 pixels, not 300×224",
         ),
     ],
 )
