@@ -7,11 +7,11 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import ArrayParams
-from ohmweave.rtl.flit import ConfigWrite
+from ohmweave.rtl.flit import CONFIG_BITS, ConfigWrite
+from ohmweave.rtl.registers import word_writes
 
-__all__ = ["ArrayLoader", "RowLayout", "row_writes"]
+__all__ = ["ROW", "ArrayLoader", "RowLayout", "row_writes"]
 
-WORD = 16
 #: Local address whose write programs the gathered levels into the row that is its data.
 ROW = 0xFFF
 
@@ -26,8 +26,7 @@ class RowLayout(data.StructLayout):
 def row_writes(array: ArrayParams, row: int, levels: Sequence[int]) -> list[tuple[int, int]]:
     """The (local address, data) writes that program one row."""
     bits = sum(int(level) << (array.cell_bits * column) for column, level in enumerate(levels))
-    words = -(-array.cols * array.cell_bits // WORD)
-    return [*((word, bits >> (WORD * word) & 0xFFFF) for word in range(words)), (ROW, row)]
+    return [*word_writes(bits, array.cols * array.cell_bits), (ROW, row)]
 
 
 class ArrayLoader(Component):
@@ -50,7 +49,7 @@ class ArrayLoader(Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         size = self._array.cols * self._array.cell_bits
-        levels = Signal(-(-size // WORD) * WORD)
+        levels = Signal(-(-size // CONFIG_BITS) * CONFIG_BITS)
         write = self.config.payload
         m.d.comb += [
             self.config.ready.eq(~self.program.valid),
@@ -61,6 +60,6 @@ class ArrayLoader(Component):
         with m.If(self.config.valid & self.config.ready):
             with m.If(write.address == ROW):
                 m.d.sync += [self.program.valid.eq(1), self.program.p.row.eq(write.data)]
-            with m.Elif(write.address < len(levels) // WORD):
-                m.d.sync += levels.word_select(write.address, WORD).eq(write.data)
+            with m.Elif(write.address < len(levels) // CONFIG_BITS):
+                m.d.sync += levels.word_select(write.address, CONFIG_BITS).eq(write.data)
         return m

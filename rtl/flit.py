@@ -2,7 +2,10 @@
 
 from amaranth.lib import data, stream
 
-__all__ = ["ConfigWrite", "FlitLayout", "flit_stream"]
+__all__ = ["CONFIG_BITS", "ConfigWrite", "FlitLayout", "flit_stream"]
+
+#: Bits of an address and of a word of configuration; a link has to be as wide.
+CONFIG_BITS = 16
 
 
 class FlitLayout(data.StructLayout):
@@ -28,5 +31,5 @@ class ConfigWrite(data.Struct):
     of its own region and holds `ready` low only while it cannot take the write (an array row being programmed).
     """
 
-    address: 16
-    data: 16
+    address: CONFIG_BITS
+    data: CONFIG_BITS

@@ -7,11 +7,15 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
-from ohmweave.rtl.flit import ConfigWrite
+from ohmweave.rtl.flit import CONFIG_BITS, ConfigWrite
 
-__all__ = ["RegisterFile", "register_writes"]
+__all__ = ["RegisterFile", "register_writes", "word_writes"]
 
-WORD = 16
+
+def word_writes(bits: int, size: int) -> list[tuple[int, int]]:
+    """The (local address, data) writes of a value of `size` bits, its lowest word to address 0."""
+    words = -(-size // CONFIG_BITS)
+    return [(word, bits >> (CONFIG_BITS * word) & (1 << CONFIG_BITS) - 1) for word in range(words)]
 
 
 def register_writes(layout: data.Layout, values: Mapping[str, Any] | Sequence[Any]) -> list[tuple[int, int]]:
@@ -21,8 +25,7 @@ def register_writes(layout: data.Layout, values: Mapping[str, Any] | Sequence[An
     """
     const = layout.const(values)
     _refuse_truncated(layout, const, values, "")
-    bits = const.as_bits()
-    return [(word, bits >> (WORD * word) & 0xFFFF) for word in range(-(-layout.size // WORD))]
+    return word_writes(const.as_bits(), layout.size)
 
 
 def _refuse_truncated(
@@ -58,7 +61,7 @@ class RegisterFile(Component):
         bits = Signal(self._layout.size)
         m.d.comb += [self.config.ready.eq(1), self.value.as_value().eq(bits)]
         with m.If(self.config.valid), m.Switch(self.config.p.address):
-            for word in range(-(-self._layout.size // WORD)):
+            for word in range(-(-self._layout.size // CONFIG_BITS)):
                 with m.Case(word):
-                    m.d.sync += bits[WORD * word : WORD * (word + 1)].eq(self.config.p.data)
+                    m.d.sync += bits[CONFIG_BITS * word : CONFIG_BITS * (word + 1)].eq(self.config.p.data)
         return m

@@ -6,8 +6,9 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import PEParams
-from ohmweave.rtl.flit import ConfigWrite
+from ohmweave.rtl.flit import CONFIG_BITS, ConfigWrite
 from ohmweave.rtl.netlist import instantiate
+from ohmweave.rtl.registers import register_writes
 
 __all__ = ["Requantizer", "RequantizerConfig", "ResultLayout", "SumsLayout", "scale_writes"]
 
@@ -16,14 +17,13 @@ MULT_BITS = 16
 SHIFT_BITS = 6
 RAW_BITS = 32
 ENTRY = data.StructLayout({"bias": signed(BIAS_BITS), "shift": SHIFT_BITS, "unused": 2, "mult": MULT_BITS})
-WORD = 16
-ENTRY_WORDS = ENTRY.size // WORD
+ENTRY_WORDS = ENTRY.size // CONFIG_BITS
 
 
 def scale_writes(column: int, *, bias: int, mult: int, shift: int) -> list[tuple[int, int]]:
     """The (local address, data) writes that set one column's bias, multiplier and shift."""
-    bits = ENTRY.const({"bias": bias, "mult": mult, "shift": shift}).as_bits()
-    return [(4 * column + word, bits >> (WORD * word) & 0xFFFF) for word in range(ENTRY_WORDS)]
+    writes = register_writes(ENTRY, {"bias": bias, "mult": mult, "shift": shift})
+    return [(4 * column + word, value) for word, value in writes]
 
 
 class SumsLayout(data.StructLayout):
@@ -150,7 +150,7 @@ class Requantizer(Component):
         lanes = self._params.result_lanes
         depth = self._params.array.cols // lanes
         m.submodules.table = memory = Memory(shape=ENTRY.size * lanes, depth=depth, init=[])
-        write = memory.write_port(granularity=WORD)
+        write = memory.write_port(granularity=CONFIG_BITS)
         column = self.table.p.address[2:]
         exists = column < self._params.array.cols
         m.d.comb += [

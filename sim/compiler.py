@@ -6,9 +6,9 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams, PEParams
 from ohmweave.rtl.config_map import Region
 from ohmweave.rtl.conv_buffer import conv_config
+from ohmweave.rtl.flit import CONFIG_BITS
 from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, node_unit
 from ohmweave.rtl.indexing_filter import index_table
-from ohmweave.rtl.network.config_receiver import CONFIG_BITS
 from ohmweave.rtl.network.tree_node import RADIX, node_writes
 from ohmweave.rtl.pe import RoutesLayout, StageConfig, SwitchInput, SwitchOutput
 from ohmweave.rtl.pooler import MAX_POOL

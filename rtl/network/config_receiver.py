@@ -8,12 +8,9 @@ from amaranth.lib import enum, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.check import whole
-from ohmweave.rtl.flit import ConfigWrite, flit_stream
+from ohmweave.rtl.flit import CONFIG_BITS, ConfigWrite, flit_stream
 
-__all__ = ["CONFIG_BITS", "ConfigReceiver", "config_packet"]
-
-#: Bits of every word of a configuration packet; a link has to be as wide.
-CONFIG_BITS = 16
+__all__ = ["ConfigReceiver", "config_packet"]
 
 
 def config_packet(

@@ -8,8 +8,8 @@ from amaranth.lib import enum
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from ohmweave.check import whole
-from ohmweave.rtl.flit import flit_stream
-from ohmweave.rtl.network.config_receiver import CONFIG_BITS, ConfigReceiver
+from ohmweave.rtl.flit import CONFIG_BITS, flit_stream
+from ohmweave.rtl.network.config_receiver import ConfigReceiver
 from ohmweave.rtl.network.router import Router
 
 __all__ = ["FIRST_NODE_UNIT", "RADIX", "NodeRegister", "TreeNode", "node_writes"]
