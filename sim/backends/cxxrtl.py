@@ -2,9 +2,11 @@
 
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from ohmweave.sim.backends.cxxrtl_gate import PREAMBLE, gate, namespace, two_evaluations
+from ohmweave.sim.backends.cxxrtl_speed import RUNTIME, fast_compare, guard_writes
 from ohmweave.sim.backends.design import ChipSource, Design
 from ohmweave.sim.backends.hierarchy import Part, black_box, mangle, partition, ports, split_modules
 from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result
@@ -25,7 +27,7 @@ __all__ = ["WAVES", "build", "simulate"]
 #: Wave formats that the backend writes.
 WAVES = (".vcd",)
 EXECUTABLE = "simulation"
-FLAGS = ("-std=c++14", "-O2", "-fno-plt", "-w", "-DNDEBUG")
+FLAGS = ("-std=c++14", "-O3", "-fno-plt", "-w", "-DNDEBUG")
 # A module in the way of being flattened or optimised keeps its attributes; names end with -g0.
 PASSES = "proc; flatten; opt; clean"
 
@@ -78,24 +80,29 @@ def _write_sources(work: Path, design: Design, *, gated: bool, waves: bool) -> N
     """All C++ of a simulation."""
     modules = split_modules(design.rtlil)
     parts = partition(modules, design.top, design.modules if gated else (), design.macros)
-    mealy: dict[str, frozenset[str]] = {}
+    reach: dict[str, _Reach] = {}
     glue = [design.header, PREAMBLE]
     for number, part in enumerate(parts):
         stem = f"part{number}"
-        mealy[part.top] = _translate(work, stem, part, modules, mealy, design, waves=waves)
+        reach[part.top] = _translate(work, stem, part, modules, reach, design, waves=waves)
         glue.append(f'#include "{stem}.h"\n')
         glue += [_macro(design, name, part.top) for name in part.macros]
         if gated:
             header, source = work / f"{stem}.h", work / f"{stem}.cc"
-            texts = two_evaluations(part.top, header.read_text(), source.read_text())
+            texts = two_evaluations(part.top, header.read_text(), source.read_text(), reach[part.top].through)
             if texts is None:  # feedback: evaluated as a whole, as often as it takes
                 shutil.rmtree(work)
                 work.mkdir()
                 return _write_sources(work, design, gated=False, waves=waves)
             header.write_text(texts[0])
             source.write_text(texts[1])
-            glue += [gate(part.top, child, ports(modules[child]), mealy[child]) for child in part.children]
+            glue += [
+                gate(part.top, child, ports(modules[child]), reach[child].outputs) for child in part.children
+            ]
     (work / "glue.cc").write_text("".join(glue))
+    # The folder of the sources comes before CXXRTL's own on the path of includes.
+    (work / RUNTIME).parent.mkdir(exist_ok=True)
+    (work / RUNTIME).write_text(fast_compare((cxxrtl_include() / RUNTIME).read_text()))
     (work / "driver.h").write_text(template("driver.h", RESET_CYCLES=RESET_CYCLES))
     (work / "main.cc").write_text(template("cxxrtl_main.cc"))
     (work / "design.h").write_text(
@@ -112,19 +119,32 @@ def _macro(design: Design, name: str, parent: str) -> str:
     return f"#define cxxrtl_design {namespace(parent)}\n{design.models[name]}\n#undef cxxrtl_design\n"
 
 
+@dataclass(frozen=True)
+class _Reach:
+    """What of a part hangs together within a cycle.
+
+    outputs  those that an input reaches
+    through  cells of other parts that an input of theirs and an output of this part reach each other through
+    """
+
+    outputs: frozenset[str]
+    through: frozenset[str]
+
+
 def _translate(
-    work: Path, stem: str, part: Part, modules: dict[str, str], mealy: dict[str, frozenset[str]], design: Design,
+    work: Path, stem: str, part: Part, modules: dict[str, str], reach: dict[str, _Reach], design: Design,
     *, waves: bool,
-) -> frozenset[str]:  # fmt: skip
-    """RTLIL of a part to `stem`.h and `stem`.cc; returns the outputs that an input reaches within a cycle."""
+) -> _Reach:  # fmt: skip
+    """RTLIL of a part to `stem`.h and `stem`.cc."""
     texts = [modules[name] for name in part.modules]
-    texts += [black_box(name, ports(modules[name]), mealy[name]) for name in part.children]
+    texts += [black_box(name, ports(modules[name]), reach[name].outputs) for name in part.children]
     texts += [design.stubs[name] for name in part.macros]
     (work / f"{stem}.il").write_text("\n".join(texts))
     outputs = [port.name for port in ports(modules[part.top]) if port.output]
     # What no longer hangs together without flip-flops, clocked memory ports and boxes whose outputs are registered.
     cut = ["t:$*ff*", "t:$memrd_v2 r:CLK_ENABLE=1 %i", *(f"t:{name}" for name in part.macros)]
-    cut += [f"t:{name}" for name in part.children if not mealy[name]]
+    cut += [f"t:{name}" for name in part.children if not reach[name].outputs]
+    boxes = [f"t:{name}" for name in part.children if reach[name].outputs]
     lines = [
         f"read_rtlil {stem}.il",
         f"hierarchy -top {part.top}",
@@ -138,10 +158,23 @@ def _translate(
             f"select -write {stem}.reach{number} {part.top}/{output} %ci* {part.top}/i:* %i"
             for number, output in enumerate(outputs)
         ),
+        *(
+            f"select -write {stem}.through{number} {part.top}/o:* %ci* {box} %i"
+            for number, box in enumerate(boxes)
+        ),
     ]
     run_yosys("\n".join([*lines, ""]), work)
-    return frozenset(
-        output
-        for number, output in enumerate(outputs)
-        if (work / f"{stem}.reach{number}").read_text().strip()
+    source = work / f"{stem}.cc"
+    source.write_text(guard_writes(source.read_text()))
+    return _Reach(
+        outputs=frozenset(
+            output
+            for number, output in enumerate(outputs)
+            if (work / f"{stem}.reach{number}").read_text().strip()
+        ),
+        through=frozenset(
+            line.partition("/")[2]
+            for number in range(len(boxes))
+            for line in (work / f"{stem}.through{number}").read_text().split()
+        ),
     )

@@ -9,7 +9,8 @@ from ohmweave.sim.backends.hierarchy import Port, mangle
 __all__ = ["PREAMBLE", "gate", "namespace", "two_evaluations"]
 
 
-#: Outputs of parts are values, or wires where CXXRTL found that they need to be.
+#: Outputs of parts are values, or wires where CXXRTL found that they need to be. Of a wire that changes at clock edges
+#: the parent reads the present value and never the next one, which is left alone: it may have thousands of bits.
 PREAMBLE = """
 #include <cxxrtl/cxxrtl.h>
 using namespace cxxrtl;
@@ -17,6 +18,8 @@ template<size_t Bits> static const value<Bits> &get(const value<Bits> &port) { r
 template<size_t Bits> static const value<Bits> &get(const wire<Bits> &port) { return port.curr; }
 template<size_t Bits> static void put(value<Bits> &port, const value<Bits> &to) { port = to; }
 template<size_t Bits> static void put(wire<Bits> &port, const value<Bits> &to) { port.curr = port.next = to; }
+template<size_t Bits> static void put_registered(value<Bits> &port, const value<Bits> &to) { port = to; }
+template<size_t Bits> static void put_registered(wire<Bits> &port, const value<Bits> &to) { port.curr = to; }
 """
 
 
@@ -25,11 +28,12 @@ def namespace(top: str) -> str:
     return f"part_{mangle(top)}"
 
 
-def two_evaluations(top: str, header: str, source: str) -> tuple[str, str] | None:
+def two_evaluations(top: str, header: str, source: str, through: Collection[str]) -> tuple[str, str] | None:
     """A part's header and source with a second evaluation beside `eval`; None if one a cycle is not enough.
 
     `eval` sees a rising edge whenever the clock is high (as a constant it makes GCC take minutes); `settle` is the
-    same text with the edge known to be absent, so that the C++ compiler throws out all but what drives the outputs.
+    same text with the edge known to be absent, so that the C++ compiler throws out all but what drives the outputs;
+    of the boxes it evaluates the cells `through` which the outputs are driven within a cycle.
     One evaluation settles everything unless there is feedback: CXXRTL then says so in the first line.
     """
     name = mangle(top)
@@ -56,6 +60,14 @@ def two_evaluations(top: str, header: str, source: str) -> tuple[str, str] | Non
     still = re.sub(
         r"\bbool posedge_p_clk = this->posedge_p_clk\(\);", "constexpr bool posedge_p_clk = false;", still
     )
+    for cell in set(re.findall(r"^\tif \((cell_\w+)->eval\(", still, re.MULTILINE)):
+        if cell not in {f"cell_{mangle(name)}" for name in through}:
+            still = re.sub(rf"^\t{cell}->\w+ = [^\n]*;\n", "", still, flags=re.MULTILINE)
+            still = re.sub(
+                rf"^\tif \({cell}->eval\(performer\)\) {{\n(?:\t\t[^\n]*\n)*"
+                r"\t} else {\n(?:\t\t[^\n]*\n)*\t}\n",
+                "", still, flags=re.MULTILINE,
+            )  # fmt: skip
     edge = re.sub(
         r"\bbool posedge_p_clk = this->posedge_p_clk\(\);", "bool posedge_p_clk = p_clk.data[0];", edge
     )
@@ -79,7 +91,9 @@ def gate(parent: str, child: str, ports: Sequence[Port], mealy: Collection[str])
         f"\t\tif (inner.{name} != {name}) {{ inner.{name} = {name}; moving = true; }}" for name in inputs
     )
     outputs = {mangle(port.name): port.name in mealy for port in ports if port.output}
-    moore = "\n".join(f"\t\tput({name}, get(inner.{name}));" for name, early in outputs.items() if not early)
+    moore = "\n".join(
+        f"\t\tput_registered({name}, get(inner.{name}));" for name, early in outputs.items() if not early
+    )
     early = "\n".join(f"\t\t\tput({name}, get(inner.{name}));" for name, early in outputs.items() if early)
     # The parent's own settling needs only what reaches through this part within a cycle.
     still = f" else if (moving) {{\n\t\t\tinner.settle(performer);\n{early}\n\t\t}}" if early else ""

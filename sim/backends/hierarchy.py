@@ -8,7 +8,11 @@ __all__ = ["Part", "Port", "black_box", "mangle", "partition", "ports", "split_m
 
 _MODULE = re.compile(r"^(?:attribute [^\n]*\n)*module \\(\S+)\n.*?^end\n", re.MULTILINE | re.DOTALL)
 _CELL = re.compile(r"^  cell \\(\S+) ", re.MULTILINE)
+_MEMORY = re.compile(r"^  memory width (\d+) size (\d+) ", re.MULTILINE)
 _PORT = re.compile(r"^  wire (?:width (\d+) )?(input|output) \d+\s+\\(\S+)$", re.MULTILINE)
+
+#: Bits of memory that make a shared module large.
+LARGE_MEMORY = 4096
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,9 @@ def partition(
 ) -> list[Part]:
     """Parts of the design, children before parents.
 
-    A shared module becomes a part of its own if there is a macro in it: a tile, large and often idle. What is
-    smaller is flattened into its parent, where it costs less than the comparison of its inputs would, and does not
-    come between the combinational paths of its parent.
+    A shared module becomes a part of its own if there is a macro or a large memory in it: a tile, or a buffer that
+    waits for one, large and often idle. What is smaller is flattened into its parent, where it costs less than the
+    comparison of its inputs would, and does not come between the combinational paths of its parent.
     """
     cells = {name: set(_CELL.findall(text)) for name, text in modules.items()}
     below: dict[str, set[str]] = {}
@@ -61,7 +65,12 @@ def partition(
         return below[name]
 
     def large(name: str) -> bool:
-        return any(cells[module] & set(macros) for module in reach(name))
+        memory = sum(
+            int(width) * int(size)
+            for module in reach(name)
+            for width, size in _MEMORY.findall(modules[module])
+        )
+        return memory >= LARGE_MEMORY or any(cells[module] & set(macros) for module in reach(name))
 
     cut = {name for name in shared if name != top and large(name)}
     parts: dict[str, Part] = {}
