@@ -3,24 +3,18 @@
 from collections.abc import Sequence
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import data, stream
+from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import ArrayParams
+from ohmweave.rtl.crossbar import RowLayout
 from ohmweave.rtl.flit import CONFIG_BITS, ConfigWrite
 from ohmweave.rtl.registers import word_writes
 
-__all__ = ["ROW", "ArrayLoader", "RowLayout", "row_writes"]
+__all__ = ["ROW", "ArrayLoader", "row_writes"]
 
 #: Local address whose write programs the gathered levels into the row that is its data.
 ROW = 0xFFF
-
-
-class RowLayout(data.StructLayout):
-    """A `row` and the `levels` of its cells, column 0 in the lowest bits."""
-
-    def __init__(self, array: ArrayParams):
-        super().__init__({"row": range(array.rows), "levels": array.cols * array.cell_bits})
 
 
 def row_writes(array: ArrayParams, row: int, levels: Sequence[int]) -> list[tuple[int, int]]:

@@ -9,7 +9,14 @@ from amaranth.lib.wiring import Component, In, Out
 from ohmweave.params import ArrayParams
 from ohmweave.rtl.crossbar.macro import CrossbarMacro
 
-__all__ = ["Crossbar"]
+__all__ = ["Crossbar", "RowLayout"]
+
+
+class RowLayout(data.StructLayout):
+    """A `row` and the `levels` of its cells, column 0 in the lowest bits."""
+
+    def __init__(self, array: ArrayParams):
+        super().__init__({"row": Shape.cast(range(array.rows)), "levels": array.cols * array.cell_bits})
 
 
 class Crossbar(Component):
@@ -43,7 +50,7 @@ class Crossbar(Component):
     result : Out(stream(struct))
         `sums`, one of sum_bits for each column of the group, and `reference`, the reference column's. `valid` is
         registered and the payload comes from the macro's registers.
-    program : In(stream(struct))
+    program : In(stream(RowLayout(array)))
         `row`, and `levels`, cols of cell_bits each, column 0 in the lowest bits. A row beyond the last is taken
         and ignored. `ready` is a function of local state alone.
     busy : Out(1)
@@ -63,14 +70,13 @@ class Crossbar(Component):
             "sums": data.ArrayLayout(array.sum_bits, array.columns_at_once),
             "reference": array.sum_bits,
         }
-        row = {"row": Shape.cast(range(array.rows)), "levels": array.cols * array.cell_bits}
         super().__init__(
             {
                 "id": In(16),
                 "x": In(array.rows * array.dac_bits),
                 "request": In(stream.Signature(Shape.cast(range(array.colmux)))),
                 "result": Out(stream.Signature(data.StructLayout(result))),
-                "program": In(stream.Signature(data.StructLayout(row))),
+                "program": In(stream.Signature(RowLayout(array))),
                 "busy": Out(1),
             }
         )

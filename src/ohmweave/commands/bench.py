@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ohmweave.commands.options import check_output_folder
+from ohmweave.commands.options import check_output_folder, out_option
 
 if TYPE_CHECKING:
     from ohmweave.bench import Row
@@ -23,14 +23,7 @@ BENCHES = ("cycles", "speed", "images", "build", "memory", "emit")
     type=click.Choice(BENCHES),
     help="Measure this alone; may be given several times. Everything takes about ten minutes on two cores.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("out"),
-    show_default=True,
-    metavar="DIR",
-    help="Folder for bench.json.",
-)
+@out_option("Folder for bench.json.")
 def command(only: tuple[str, ...], out: Path) -> int:
     """Measure the `re-reram` preset against its targets and write bench.json.
 

@@ -12,7 +12,7 @@ from ohmweave.presets import PRESETS
 if TYPE_CHECKING:
     from ohmweave.sim.network import Network
 
-__all__ = ["arch_option", "check_output_folder", "load_model", "model_argument"]
+__all__ = ["arch_option", "check_output_folder", "load_model", "model_argument", "out_option"]
 
 model_argument = click.argument("model", metavar="MODEL")
 
@@ -25,6 +25,18 @@ def arch_option(function: Any) -> Any:
         metavar="PRESET|FILE.toml",
         help=f"The accelerator: a preset ({', '.join(PRESETS)}) or a file of knobs on top of one.",
     )(function)
+
+
+def out_option(text: str) -> Any:
+    """`--out`, a folder for results."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        default=Path("out"),
+        show_default=True,
+        metavar="DIR",
+        help=text,
+    )
 
 
 def load_model(model: str) -> "Network":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ohmweave.commands.options import arch_option, check_output_folder, load_model, model_argument
+from ohmweave.commands.options import arch_option, check_output_folder, load_model, model_argument, out_option
 from ohmweave.config import load_architecture
 from ohmweave.errors import OhmweaveError
 
@@ -45,14 +45,7 @@ EXIT_MISMATCH = 1
     metavar="N",
     help="Simulations side by side, each with a share of the images.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("out"),
-    show_default=True,
-    metavar="DIR",
-    help="Folder for result.json and logits.npy.",
-)
+@out_option("Folder for result.json and logits.npy.")
 @click.option(
     "--waves", type=click.Path(path_type=Path), metavar="FILE", help="Write waveforms there (.vcd or .fst)."
 )
