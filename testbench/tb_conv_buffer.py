@@ -11,7 +11,7 @@ import numpy as np
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from ohmweave.params import BufferParams
-from ohmweave.rtl.conv_buffer import config_words
+from ohmweave.rtl.conv_buffer import ConvConfig
 from ohmweave.testbench.conv_model import Layer, Schedule
 from ohmweave.testbench.runner import SEED
 from ohmweave.testbench.stream import PACES, parameters, start
@@ -47,8 +47,7 @@ class Bench:
         """Change the configuration under `clear`."""
         self.idle()
         self.dut.clear.value = 1
-        words = config_words(self.params, layer.plan.config)
-        self._config().value = sum(word << 16 * n for n, word in enumerate(words))
+        self._config().value = ConvConfig(self.params).const(layer.plan.config).as_bits()
         await RisingEdge(self.dut.clk)
         self.dut.clear.value = 0
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from amaranth.lib import data
 
+from ohmweave.check import whole
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import BufferParams
 
@@ -18,9 +19,7 @@ __all__ = [
     "UNITS",
     "ConvConfig",
     "Convolution",
-    "config_words",
     "conv_config",
-    "group_units",
     "kernels",
 ]
 
@@ -28,11 +27,10 @@ __all__ = [
 MAX_HEIGHT = 4096
 #: Parts of a memory word that are written on their own.
 UNITS = 8
-WORD_BITS = 16
 
 
 class ConvConfig(data.StructLayout):
-    """Configuration of one buffer: plain bit fields, lowest first, padded to whole 16-bit words.
+    """Configuration of one buffer: plain bit fields, lowest first.
 
     kernel         k; 0 is a buffer that takes and gives nothing
     pad            zero rows and columns around the image
@@ -73,8 +71,6 @@ class ConvConfig(data.StructLayout):
             "frame_bank": bank_bits,
             "frame_group": 3,
         }
-        if rest := -sum(fields.values()) % WORD_BITS:
-            fields["unused"] = rest
         super().__init__(fields)
 
 
@@ -91,14 +87,9 @@ def kernels(params: BufferParams) -> range:
     return range(1, params.max_kernel + 1)
 
 
-def group_units(params: BufferParams, kernel: int) -> int:
+def _group_units(params: BufferParams, kernel: int) -> int:
     """Eighths of a memory word that one pixel takes."""
     return UNITS // params.groups(kernel)
-
-
-def _whole(name: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise OhmweaveError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
 
 
 def conv_config(
@@ -112,18 +103,18 @@ def conv_config(
     channels: int = 1,
 ) -> Convolution:
     """Configuration and output size of a convolution; `OhmweaveError` says why the buffer cannot run one."""
-    _whole("kernel", kernel, 1, params.max_kernel)
-    _whole("stride", stride, 1, params.max_stride)
-    _whole("pad", pad, 0, kernel - 1)
-    _whole("in_height", in_height, 1, MAX_HEIGHT)
-    _whole("in_width", in_width, 1, params.width)
-    _whole(f"channels of a {kernel}×{kernel} kernel", channels, 1, params.pixel_lanes(kernel))
+    whole("kernel", kernel, 1, params.max_kernel)
+    whole("stride", stride, 1, params.max_stride)
+    whole("pad", pad, 0, kernel - 1)
+    whole("in_height", in_height, 1, MAX_HEIGHT)
+    whole("in_width", in_width, 1, params.width)
+    whole(f"channels of a {kernel}×{kernel} kernel", channels, 1, params.pixel_lanes(kernel))
     for name, size in (("in_height", in_height), ("in_width", in_width)):
         if size + 2 * pad < kernel:
             raise OhmweaveError(f"{name} must be at least kernel - 2 × pad, {kernel - 2 * pad}, not {size}")
     out_height = (in_height + 2 * pad - kernel) // stride + 1
     out_width = (in_width + 2 * pad - kernel) // stride + 1
-    unit = group_units(params, kernel)
+    unit = _group_units(params, kernel)
 
     def slot(name: str, rows: int) -> dict[str, int]:
         group, bank = divmod(rows % params.row_slots(kernel), params.banks)
@@ -147,14 +138,3 @@ def conv_config(
         **slot("frame", in_height - (out_height - 1) * stride),
     }
     return Convolution(config, out_height, out_width)
-
-
-def config_words(params: BufferParams, config: dict[str, int]) -> list[int]:
-    """The same as the 16-bit words of a `ConvConfig`, in the order of their addresses."""
-    bits = offset = 0
-    for name, field in ConvConfig(params):
-        if not 0 <= config.get(name, 0) < 1 << field.width:
-            raise ValueError(f"{name} must fit into {field.width} bits, not {config[name]!r}")
-        bits |= config.get(name, 0) << field.offset
-        offset = field.offset + field.width
-    return [bits >> at & (1 << WORD_BITS) - 1 for at in range(0, offset, WORD_BITS)]

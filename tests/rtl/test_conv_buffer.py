@@ -8,7 +8,8 @@ from amaranth.sim import Simulator, SimulatorContext
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import BufferParams
 from ohmweave.presets import PRESETS
-from ohmweave.rtl.conv_buffer import ConvBuffer, ConvConfig, config_words, conv_config
+from ohmweave.rtl.conv_buffer import ConvBuffer, ConvConfig, conv_config
+from ohmweave.rtl.registers import register_writes
 from ohmweave.testbench.conv_model import Layer, Schedule
 from ohmweave.testbench.runner import SIMULATORS, available, run_testbench
 from ohmweave.testbench.stream import PACES
@@ -140,16 +141,11 @@ def test_refused_parameters() -> None:
     assert str(error.value).startswith("params must be BufferParams, not GroupParams(")
 
 
-def test_config_words() -> None:
-    """The words are the struct's bits, whole words of them, and refuse what does not fit."""
+def test_configuration_is_refused_where_a_field_cannot_hold_it() -> None:
     plan = conv_config(FULL, 7, 2, 3, 224, 224, channels=3)
-    layout = ConvConfig(FULL)
-    words = config_words(FULL, plan.config)
     assert (plan.out_height, plan.out_width) == (112, 112)
-    assert layout.size == 16 * len(words)
-    assert sum(word << 16 * n for n, word in enumerate(words)) == layout.const(plan.config).as_bits()
     with pytest.raises(ValueError, match="stride must fit into 3 bits, not 8"):
-        config_words(FULL, {**plan.config, "stride": 8})
+        register_writes(ConvConfig(FULL), {**plan.config, "stride": 8})
 
 
 def test_largest_values_fit() -> None:
@@ -159,4 +155,4 @@ def test_largest_values_fit() -> None:
             for pad in (0, kernel - 1):
                 for stride in (1, 4):
                     plan = conv_config(params, kernel, stride, pad, 4096, params.width)
-                    config_words(params, plan.config)
+                    register_writes(ConvConfig(params), plan.config)
