@@ -6,6 +6,7 @@ building the same thing twice. Entries are never changed and may be deleted at a
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -18,9 +19,11 @@ from filelock import FileLock
 
 from ohmweave.errors import OhmweaveError
 
-__all__ = ["CACHE_VARIABLE", "cache_folder", "cached", "content_key"]
+__all__ = ["CACHE_VARIABLE", "cache_folder", "cached", "content_key", "is_full"]
 
 CACHE_VARIABLE = "OHMWEAVE_CACHE_DIR"
+#: With less left than this, the disk is full.
+FULL_BYTES = 1 << 16
 
 
 def cache_folder() -> Path:
@@ -51,6 +54,21 @@ def _writable(root: Path) -> Iterator[None]:
         ) from None
 
 
+def is_full(folder: Path) -> bool:
+    """Whether nothing more goes onto the disk of `folder`."""
+    return shutil.disk_usage(folder).free < FULL_BYTES
+
+
+def _fill(part: Path, build: Callable[[Path], None]) -> None:
+    """Build; on a full disk, programs fail in ways of their own, and may not say that this was why."""
+    try:
+        build(part)
+    except OhmweaveError:
+        if is_full(part):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+        raise
+
+
 def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     """The folder of entry `key` of `kind`; where it is missing, `build` fills the empty folder that it is given.
 
@@ -70,7 +88,7 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
                 shutil.rmtree(stale, ignore_errors=True)
             part = Path(tempfile.mkdtemp(prefix=f"{key}.part-", dir=entry.parent))
             try:
-                build(part)
+                _fill(part, build)
                 part.chmod(0o755)  # mkdtemp's are private
                 part.rename(entry)
             finally:

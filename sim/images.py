@@ -1,5 +1,6 @@
 """Loading images for a run: an `.npz`, or a folder of PNGs, checked before anything is built."""
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,9 @@ def _read_folder(folder: Path, shape: tuple[int, int, int], limit: int | None) -
         )
     if len(paths) * int(np.prod(shape)) > MAX_BYTES:
         raise OhmweaveError(f"image folder {folder} must unpack to at most {MAX_BYTES} bytes")
-    return ImageSet(f"image folder {folder}", np.stack(list(_read_pngs(paths, shape))), None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's about a large image, which is refused
+        return ImageSet(f"image folder {folder}", np.stack(list(_read_pngs(paths, shape))), None)
 
 
 def _read_pngs(paths: Iterable[Path], shape: tuple[int, int, int]) -> Iterable[np.ndarray]:
@@ -125,11 +128,5 @@ def _read_pngs(paths: Iterable[Path], shape: tuple[int, int, int]) -> Iterable[n
                     )
                 yield np.asarray(image, np.uint8).reshape(shape)
         # Pillow's decoder raises SyntaxError for a broken chunk, DecompressionBombError for a claim of many pixels.
-        except (
-            OSError,
-            SyntaxError,
-            ValueError,
-            Image.DecompressionBombError,
-            Image.DecompressionBombWarning,
-        ):
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
             raise OhmweaveError(f"image {path} cannot be read as a PNG") from None

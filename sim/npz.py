@@ -1,19 +1,22 @@
 """Reading and writing `.npz` files that come from anywhere: nothing is unpickled, no size is taken on trust."""
 
 import contextlib
+import lzma
 import os
 import tempfile
+import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from ohmweave.errors import OhmweaveError
 
-__all__ = ["atomic_path", "read_npz", "write_npz"]
+__all__ = ["atomic_path", "read_npz", "replaceable", "write_npz"]
 
 
 def read_npz(path: Path, *, what: str, max_bytes: int, names: int = 4096) -> dict[str, np.ndarray]:
@@ -39,7 +42,7 @@ def read_npz(path: Path, *, what: str, max_bytes: int, names: int = 4096) -> dic
     # RuntimeError is an encrypted member, NotImplementedError an unknown compression.
     except (
         zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, TypeError, SyntaxError,
-        RuntimeError, NotImplementedError, OverflowError,
+        RuntimeError, NotImplementedError, OverflowError, lzma.LZMAError,
     ):  # fmt: skip
         raise OhmweaveError(
             f"{what} {path} must be an .npz of plain arrays, and is not or is damaged"
@@ -49,13 +52,7 @@ def read_npz(path: Path, *, what: str, max_bytes: int, names: int = 4096) -> dic
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
     """One array; its header has to fit the number of bytes that the archive gives for it."""
     with archive.open(entry) as stream:
-        version = np.lib.format.read_magic(stream)
-        if version == (1, 0):
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-        elif version == (2, 0):
-            shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
-        else:
-            raise ValueError("unknown version of the array format")
+        shape, fortran, dtype = _read_header(stream)
         count = 1
         for size in shape:
             count *= int(size)
@@ -64,6 +61,21 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
         data = stream.read()  # to the end, so that the archive checks its CRC
     array = np.frombuffer(data, dtype, count)
     return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+
+
+def _read_header(stream: IO[bytes]) -> Any:
+    """Shape, order and type. NumPy has Python read the header, which refuses nonsense in ways of its own."""
+    version = np.lib.format.read_magic(stream)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about escapes and numbers as Python 2 wrote them
+            if version == (1, 0):
+                return np.lib.format.read_array_header_1_0(stream)
+            if version == (2, 0):
+                return np.lib.format.read_array_header_2_0(stream)
+    except (tokenize.TokenError, MemoryError):  # MemoryError: nested too deep for the parser
+        raise ValueError("the header is no literal") from None
+    raise ValueError("unknown version of the array format")
 
 
 def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
@@ -75,10 +87,11 @@ def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that replaces it when the block ends well, and is removed when it does not."""
+    given, path = path, replaceable(path)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
-        raise OhmweaveError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise OhmweaveError(f"{given} cannot be written: {error.strerror or error}") from None
     temporary = Path(name)
     try:
         os.close(handle)
@@ -88,6 +101,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~umask)  # mkstemp's files are private
         temporary.replace(path)
     except OSError as error:
-        raise OhmweaveError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise OhmweaveError(f"{given} cannot be written: {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replaceable(path: Path) -> Path:
+    """Where a new file goes for it to be found as `path`: behind links, and never in place of a device or folder."""
+    try:
+        target = path.resolve()
+        if target.exists() and not target.is_file():
+            raise OhmweaveError(
+                f"{path} cannot be written: Is {'a directory' if target.is_dir() else 'no regular file'}"
+            )
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise OhmweaveError(f"{path} cannot be written: {reason}") from None
+    return target

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ohmweave.errors import OhmweaveError
-from ohmweave.sim.npz import atomic_path
+from ohmweave.sim.npz import atomic_path, replaceable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -111,6 +111,8 @@ def write(folder: Path, report: Report, logits: np.ndarray) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OhmweaveError(f"{folder} cannot be written: {error.strerror or error}") from None
+    for name in ("logits.npy", "result.json"):
+        replaceable(folder / name)  # before either stands
     with atomic_path(folder / "logits.npy") as values, atomic_path(folder / "result.json") as record:
         with values.open("wb") as stream:
             np.save(stream, logits, allow_pickle=False)

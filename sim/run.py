@@ -1,6 +1,8 @@
 """One run: compile the network, simulate the netlist, check every output against the golden model, measure."""
 
 import contextlib
+import errno
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +15,11 @@ import numpy as np
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.sim import golden
+from ohmweave.sim.cache import is_full
 from ohmweave.sim.compiler import compile_network
 from ohmweave.sim.images import ImageSet
 from ohmweave.sim.network import Network
+from ohmweave.sim.npz import replaceable
 from ohmweave.sim.program import Program
 from ohmweave.sim.report import Cycles, LayerUse, Report, SimTimes, versions
 
@@ -161,14 +165,17 @@ def _whole(waves: Path | None) -> Iterator[Path | None]:
     if waves is None:
         yield None
         return
+    target = replaceable(waves)
     try:
-        folder = tempfile.TemporaryDirectory(prefix=".ohmweave-waves-", dir=waves.parent)
+        folder = tempfile.TemporaryDirectory(prefix=".ohmweave-waves-", dir=target.parent)
     except OSError as error:
         raise OhmweaveError(f"{waves} cannot be written: {error.strerror or error}") from None
     with folder as name:
         yield Path(name) / waves.name
+        if is_full(Path(name)):  # which no simulator notices
+            raise OhmweaveError(f"{waves} cannot be written: {os.strerror(errno.ENOSPC)}")
         try:
-            (Path(name) / waves.name).replace(waves)
+            (Path(name) / waves.name).replace(target)
         except OSError as error:
             raise OhmweaveError(f"{waves} cannot be written: {error.strerror or error}") from None
 

@@ -344,6 +344,56 @@ def test_control_characters_do_not_reach_the_terminal(call):
     assert call("run", "a\x1b[31m\nb")[2].isprintable()
 
 
+def test_long_values_are_cut(call):
+    code, _, err = call("run", "x" * 100_000)
+    assert code == 2
+    assert err.startswith("MODEL must be one of lenet5")
+    assert len(err) < 1100
+
+
+def test_files_that_take_the_place_of_others(golden_run, tmp_path):
+    """A result that cannot be replaced is seen before the other is."""
+    (tmp_path / "res" / "logits.npy").mkdir(parents=True)
+    code, _, err = golden_run()
+    assert (code, err) == (
+        2, "res/logits.npy cannot be written: Is a directory"
+    )  # fmt: skip
+    assert entries(tmp_path / "res") == ["logits.npy"]
+
+
+def test_devices_and_links_stay(call, small_files, tmp_path):
+    network, _ = small_files
+    os.mkfifo(tmp_path / "pipe")
+    assert call("export", network, "--onnx", "pipe")[2] == ("pipe cannot be written: Is no regular file")
+    assert not (tmp_path / "pipe").is_file()
+    (tmp_path / "link").symlink_to("a.onnx")
+    assert call("export", network, "--onnx", "link")[0] == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "a.onnx").is_file()
+    (tmp_path / "circle").symlink_to("circle")
+    code, _, err = call("export", network, "--onnx", "circle")
+    assert code == 2
+    assert err.startswith("circle cannot be written: ")
+
+
+def test_waves_in_the_place_of_a_folder(call, small_files, tmp_path, monkeypatch):
+    """Refused before anything is simulated."""
+    monkeypatch.setattr("ohmweave.sim.backends.simulate", None)
+    network, images = small_files
+    (tmp_path / "a.vcd").mkdir()
+    code, _, err = call("run", network, "--arch", "tiny", "--images", images, "--waves", "a.vcd")
+    assert (code, err) == (2, "a.vcd cannot be written: Is a directory")
+
+
+def test_waves_on_a_full_disk(call, small_files, tmp_path, monkeypatch):
+    monkeypatch.setattr("ohmweave.sim.run.is_full", lambda _folder: True)
+    network, images = small_files
+    command = ["run", network, "--arch", "tiny", "--images", images, "--limit", "1", "--backend", "pysim"]
+    code, _, err = call(*command, "--waves", "a.vcd")
+    assert (code, err) == (2, "a.vcd cannot be written: No space left on device")
+    assert entries(tmp_path) == ["images.npz", "net.npz"]
+
+
 def test_out_of_memory(call, monkeypatch):
     def exhausted(*_args):
         raise MemoryError
@@ -409,15 +459,85 @@ def test_reader_that_goes_away(small_files, tmp_path):
     assert (tmp_path / "o" / "result.json").exists()
 
 
+def program(small_files, tmp_path, **options):
+    """The program as a process of its own, on the golden model."""
+    network, images = small_files
+    command = [sys.executable, "-m", "ohmweave", "run", network, "--arch", "tiny", "--backend", "golden"]
+    return subprocess.run(
+        [*map(str, command), "--images", str(images), "--out", str(tmp_path / "o≠")],
+        stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False, **options,
+    )  # fmt: skip
+
+
+def test_no_stdout(small_files, tmp_path):
+    """`ohmweave run … >&-`"""
+    done = program(small_files, tmp_path, preexec_fn=lambda: os.close(1))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_stdout_on_a_full_disk(small_files, tmp_path, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    with open("/dev/full", "w") as full:
+        done = program(small_files, tmp_path, stdout=full)
+    sentence = "ohmweave: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, sentence)
+
+
+def test_terminal_without_unicode(small_files, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = program(small_files, tmp_path, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "o?/result.json" in done.stdout.replace("\n", "")
+
+
+def test_refused_while_elaborating(tmp_path):
+    """What was begun and not used by then is nobody's concern."""
+    (tmp_path / "a.toml").write_text('preset = "tiny"\n[array]\ncolmux = 1\ndac_bits = 1\n')
+    command = [sys.executable, "-m", "ohmweave", "emit", "--arch", "a.toml", "--out", "netlist"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "netlist").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")]
+)
+def test_stopped_while_importing(tmp_path, name, code, word):
+    """Also in the first moment, and twice."""
+    (tmp_path / "click.py").write_text(
+        "import os, signal\n"
+        "try:\n"
+        f"    os.kill(os.getpid(), signal.{name})\n"
+        "finally:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "ohmweave", "--version"], capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", f"ohmweave: {word}\n")
+
+
 def wait_for(what, process):
     """Poll until `what()` or the process ends."""
     while not what() and process.poll() is None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("when", ["building", "simulating"])
-def test_interrupted(small_files, tmp_path, when, monkeypatch):
-    """Ctrl-C: exit code 130, one sentence, no result, nothing that a later run takes for finished."""
+@pytest.mark.parametrize(
+    ("when", "number", "code", "word"),
+    [
+        ("building", signal.SIGINT, 130, "interrupted"),
+        ("simulating", signal.SIGINT, 130, "interrupted"),
+        ("simulating", signal.SIGTERM, 143, "terminated"),
+    ],
+)
+def test_interrupted(small_files, tmp_path, when, number, code, word, monkeypatch):
+    """Ctrl-C: exit code 130, one sentence, no result, nothing that a later run takes for finished; so with `kill`."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     network, images = small_files
     cache = tmp_path / "cache"
     if when == "building":
@@ -456,11 +576,12 @@ def test_interrupted(small_files, tmp_path, when, monkeypatch):
             return stream.read().split()
 
     wait_for(begun, process)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (130, "", "ohmweave: interrupted\n")
+    assert (process.returncode, out, err) == (code, "", f"ohmweave: {word}\n")
     assert not (tmp_path / "out").exists()
     assert not list(cache.rglob("*.part-*"))
+    assert not entries(tmp_path / "tmp")
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -126,6 +126,8 @@ def test_refused_name():
     [
         (b"a = = 1", "configuration file arch.toml is not valid TOML: Invalid value (at line 1, column 5)"),
         (b"\xff\xfe", "configuration file arch.toml must be TOML in UTF-8"),
+        (b"levels = " + b"9" * 5000, "configuration file arch.toml has a number of too many digits"),
+        (b"[array]\nrows = 0x" + b"f" * 5000, "configuration file arch.toml has a number of too many digits"),
         (b"#" * (1 << 20) + b"#", "configuration file arch.toml must be at most 1048576 bytes"),
     ],
 )

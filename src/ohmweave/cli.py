@@ -22,6 +22,8 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141  # as a shell reports a program that SIGPIPE ended
 
+MAX_SENTENCE = 1000
+
 
 class _InterruptedError(Exception):
     """Ctrl-C; click would print an empty line for a KeyboardInterrupt."""
@@ -60,15 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = cli.main(
             args=None if arguments is None else list(arguments), prog_name="ohmweave", standalone_mode=False
         )
-        sys.stdout.flush()  # a reader that went away shows here, not at exit
+        if sys.stdout is not None:  # it is None where the program was started without one
+            sys.stdout.flush()  # a reader that went away shows here, not at exit
         return int(code or 0)
     except (_InterruptedError, KeyboardInterrupt, click.Abort):
         _say("interrupted")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output went away; Python would complain again when it flushes at exit.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _drop_output()  # whoever read the output went away
         return EXIT_BROKEN_PIPE
     except click.UsageError as error:
         if not arguments and isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -85,7 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         # A full disk, or a file that changed under a command: whoever opened it for the user says more.
         where = f" ({error.filename})" if error.filename else ""
-        _say(f"{error.strerror or error}{where}")
+        what = "the output cannot be written: " if _drop_output() else ""
+        _say(f"{what}{error.strerror or error}{where}")
         return EXIT_BAD_INPUT
     except MemoryError:
         _say("there is not enough memory for this; fewer images (--limit) or fewer --jobs take less")
@@ -96,8 +98,24 @@ def _hint(error: click.UsageError) -> str:
     return f" (see {error.ctx.command_path} --help)" if error.ctx else ""
 
 
+def _drop_output() -> bool:
+    """Whether stdout takes no more; Python would complain again when it flushes the rest at exit."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return True
+    return False
+
+
 def _say(sentence: str) -> None:
     """One sentence on stderr, whatever is in it: no control characters of a file's name reach the terminal."""
+    if sys.stderr is None:
+        return
+    if len(sentence) > MAX_SENTENCE:  # a value that is quoted may be anything
+        sentence = f"{sentence[: MAX_SENTENCE * 2 // 3]} … {sentence[-MAX_SENTENCE // 3 :]}"
     clean = "".join(char if char.isprintable() else repr(char)[1:-1] for char in sentence)
     with contextlib.suppress(OSError):
         print(f"ohmweave: {clean}", file=sys.stderr, flush=True)

@@ -79,13 +79,17 @@ def _read_toml(path: Path) -> dict[str, Any]:
     if len(data) > MAX_FILE_BYTES:
         raise OhmweaveError(f"configuration file {path} must be at most {MAX_FILE_BYTES} bytes")
     try:
-        return tomllib.loads(data.decode())
+        knobs = tomllib.loads(data.decode())
+        repr(knobs)  # raises ValueError for a number that is too long to be quoted
+        return knobs
     except UnicodeDecodeError:
         raise OhmweaveError(f"configuration file {path} must be TOML in UTF-8") from None
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise OhmweaveError(
             f"configuration file {path} is not valid TOML: {error or 'nested too deep'}"
         ) from None
+    except ValueError:
+        raise OhmweaveError(f"configuration file {path} has a number of too many digits") from None
 
 
 def from_knobs(knobs: Mapping[str, Any]) -> GroupParams:

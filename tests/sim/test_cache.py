@@ -1,6 +1,7 @@
 """The cache: nothing unfinished is found in it, nothing is built twice, and nobody is disturbed."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -86,6 +87,23 @@ def test_not_writable(tmp_path, monkeypatch):
         match=r"^the cache folder .*/file/below cannot be written \(Not a directory\); set OHMWEAVE_CACHE_DIR to a",
     ):
         cached("things", "key", lambda folder: None)
+
+
+def test_full_disk_behind_a_tool(cache, monkeypatch):
+    """A tool that a full disk broke says something else."""
+
+    def fail(_folder: Path) -> None:
+        raise OhmweaveError("Yosys failed: syntax error")
+
+    with pytest.raises(OhmweaveError, match=r"^Yosys failed: syntax error$"):
+        cached("things", "key", fail)
+    usage = shutil.disk_usage(cache)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=0))
+    with pytest.raises(
+        OhmweaveError, match=r"^the cache folder .* cannot be written \(No space left on device\); "
+    ):
+        cached("things", "key", fail)
+    assert [path.name for path in (cache / "things").iterdir() if path.is_dir()] == []
 
 
 def test_folder(monkeypatch):

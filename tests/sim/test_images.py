@@ -2,6 +2,7 @@
 
 import pickle
 import struct
+import warnings
 import zipfile
 import zlib
 
@@ -140,6 +141,30 @@ def test_truncated_archive(tmp_path):
     assert refused(path) == "the image file a.npz must be an .npz of plain arrays, and is not or is damaged"
 
 
+@pytest.mark.parametrize(
+    "header", ["(" * 5000, "-" * 9000 + "1", "'''", "{'shape': (3L,", "{'descr': '\\d'}", "\0", "é", ""]
+)
+def test_header_that_python_cannot_read(tmp_path, header):
+    """NumPy has Python's own parser read it, whose complaints are of many kinds."""
+    text = header.encode("latin-1") + b"\n"
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("images.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text)
+    with warnings.catch_warnings(record=True) as warned:
+        sentence = refused(tmp_path / "a.npz")
+    assert sentence == "the image file a.npz must be an .npz of plain arrays, and is not or is damaged"
+    assert not warned
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_damage_in_other_compressions(tmp_path, compression):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", compression) as archive:
+        archive.writestr("images.npy", bytes(1000))
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    data[50:60] = b"\xa5" * 10
+    (tmp_path / "a.npz").write_bytes(data)
+    assert refused(tmp_path / "a.npz").startswith("the image file a.npz ")
+
+
 def test_too_large_is_refused_unread(tmp_path):
     path = tmp_path / "a.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("images.npy", "w") as out:
@@ -213,10 +238,16 @@ def test_damaged_png(folder):
     assert refused(folder) == "image pngs/a.png cannot be read as a PNG"
 
 
-def test_png_that_claims_to_be_huge(folder):
-    """The header alone is read of such a file."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)
+@pytest.mark.parametrize(
+    ("side", "sentence"),
+    [(60000, "cannot be read as a PNG"), (10000, "must be 5×4 pixels, not 10000×10000")],
+)
+def test_png_that_claims_to_be_huge(folder, side, sentence):
+    """The header alone is read of such a file, and Pillow's warning is no line of its own."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     data += struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
     (folder / "a.png").write_bytes(data)
-    assert refused(folder) == "image pngs/a.png cannot be read as a PNG"
+    with warnings.catch_warnings(record=True) as warned:
+        assert refused(folder) == f"image pngs/a.png {sentence}"
+    assert not warned
