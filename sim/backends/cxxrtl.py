@@ -27,7 +27,9 @@ __all__ = ["WAVES", "build", "simulate"]
 #: Wave formats that the backend writes.
 WAVES = (".vcd",)
 EXECUTABLE = "simulation"
-FLAGS = ("-std=c++14", "-O3", "-fno-plt", "-w", "-DNDEBUG")
+FLAGS = ("-std=c++14", "-fno-plt", "-w", "-DNDEBUG")
+# Runs with waves are short, and what makes them is a lot of code.
+SPEED, SPEED_WAVES = "-O3", "-O1"
 # A module in the way of being flattened or optimised keeps its attributes; names end with -g0.
 PASSES = "proc; flatten; opt; clean"
 
@@ -44,7 +46,7 @@ def simulate(
     """Run `job`; `gated=False` evaluates everything in every cycle, to the same outputs and cycles."""
     check_waves("cxxrtl", waves, WAVES)
     started = time.perf_counter()
-    executable = build(source.design(), gated=gated and waves is None, waves=waves is not None)
+    executable = build(source.design(), gated=gated, waves=waves is not None)
     arguments = [] if waves is None else [waves]
     return run_native(
         [executable], job, arguments, jobs=1 if waves else jobs, started=started, progress=progress
@@ -59,9 +61,10 @@ def build(design: Design, *, gated: bool = True, waves: bool = False) -> Path:
     """
     compiler()  # refused before anything is done
     support = {name: template(name) for name in ("cxxrtl_main.cc", "driver.h")}
+    flags = [*FLAGS, SPEED_WAVES if waves else SPEED]
     generator = "".join(path.read_text() for path in sorted(Path(__file__).parent.glob("*.py")))
     key = content_key(
-        design.key, *support.values(), generator, repr((gated, waves, FLAGS, RESET_CYCLES)),
+        design.key, *support.values(), generator, repr((gated, waves, flags, RESET_CYCLES)),
         yosys_version(), " ".join(compiler()), compiler_version(),
     )  # fmt: skip
 
@@ -70,7 +73,7 @@ def build(design: Design, *, gated: bool = True, waves: bool = False) -> Path:
         work.mkdir()
         _write_sources(work, design, gated=gated, waves=waves)
         include = ["-I", ".", "-I", str(cxxrtl_include())]
-        compile_objects(sorted(work.glob("*.cc")), [*FLAGS, *include], folder / EXECUTABLE)
+        compile_objects(sorted(work.glob("*.cc")), [*flags, *include], folder / EXECUTABLE)
         shutil.rmtree(work)
 
     return cached("cxxrtl", key, make) / EXECUTABLE

@@ -26,6 +26,11 @@ struct Chip {
 	explicit Chip(const char *path) : waves(path) {
 		debug_items items;
 		top.debug_info(&items, nullptr, "");
+		// There is one clock; parts of the chip that are evaluated on their own see it as a constant.
+		for (auto &item : items.table)
+			if (item.first == "clk" || (item.first.size() > 4 && item.first.substr(item.first.size() - 4) == " clk"))
+				for (auto &part : item.second)
+					part.curr = top.p_clk.data;
 		vcd.timescale(5, "ns");
 		vcd.add_without_memories(items);
 	}
@@ -54,7 +59,16 @@ struct Chip {
 		top.p_clk.template set<bool>(true);
 		top.eval();
 	}
-	void edge() { top.commit(); }
+
+	// What was computed since the last edge is what a cycle shows from that edge on.
+	void edge() {
+		sample();
+#if OHMWEAVE_WAVES
+		top.p_clk.template set<bool>(false);
+		sample();
+#endif
+		top.commit();
+	}
 #else
 	void settle() {
 		top.p_clk.template set<bool>(false);
