@@ -8,6 +8,7 @@ building the same thing twice. Entries are never changed and may be deleted at a
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -24,6 +25,8 @@ __all__ = ["CACHE_VARIABLE", "cache_folder", "cached", "content_key", "is_full"]
 CACHE_VARIABLE = "OHMWEAVE_CACHE_DIR"
 #: With less left than this, the disk is full.
 FULL_BYTES = 1 << 16
+# Names and sizes of an entry's files.
+CONTENTS = "contents.json"
 
 
 def cache_folder() -> Path:
@@ -69,26 +72,46 @@ def _fill(part: Path, build: Callable[[Path], None]) -> None:
         raise
 
 
+def _contents(entry: Path) -> dict[str, int]:
+    """Size of each file of an entry but the list itself."""
+    return {
+        str(path.relative_to(entry)): path.stat().st_size
+        for path in sorted(entry.rglob("*"))
+        if path.is_file() and path.name != CONTENTS
+    }
+
+
+def _intact(entry: Path) -> bool:
+    """Whether all files of an entry are as its build left them, as far as their sizes tell."""
+    try:
+        return json.loads((entry / CONTENTS).read_text()) == _contents(entry)
+    except (OSError, ValueError):
+        return False
+
+
 def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     """The folder of entry `key` of `kind`; where it is missing, `build` fills the empty folder that it is given.
 
-    A build that raises leaves nothing. An `OSError` out of `build` is taken for the cache's own.
+    A build that raises leaves nothing. An entry that has lost files, or parts of them, is built anew. An `OSError`
+    out of `build` is taken for the cache's own.
     """
     root = cache_folder()
     entry = root / kind / key
-    if entry.is_dir():
+    if _intact(entry):
         return entry
     with _writable(root):
         entry.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(entry.parent / f"{key}.lock"):
-            if entry.is_dir():  # another run built it while this one waited
+            if _intact(entry):  # another run built it while this one waited
                 return entry
+            shutil.rmtree(entry, ignore_errors=True)
             # The lock is ours: what an interrupted build of this entry left can go.
             for stale in entry.parent.glob(f"{key}.part-*"):
                 shutil.rmtree(stale, ignore_errors=True)
             part = Path(tempfile.mkdtemp(prefix=f"{key}.part-", dir=entry.parent))
             try:
                 _fill(part, build)
+                (part / CONTENTS).write_text(json.dumps(_contents(part)))
                 part.chmod(0o755)  # mkdtemp's are private
                 part.rename(entry)
             finally:

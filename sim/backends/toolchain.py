@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from ohmweave.errors import OhmweaveError
 
@@ -25,7 +26,13 @@ COMPILERS = ("c++", "g++", "clang++")
 def compiler() -> list[str]:
     """Command of the C++ compiler: `$CXX`, else the first of COMPILERS that is there."""
     named = os.environ.get("CXX")
-    for command in [shlex.split(named)] if named else [[name] for name in COMPILERS]:
+    try:
+        candidates = [shlex.split(named)] if named else [[name] for name in COMPILERS]
+    except ValueError:
+        raise OhmweaveError(
+            f"no C++ compiler: CXX must be a command with its arguments, not {named!r}"
+        ) from None
+    for command in candidates:
         if command and shutil.which(command[0]):
             return command
     if named:
@@ -35,9 +42,20 @@ def compiler() -> list[str]:
     )
 
 
+def _run(command: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run a program to its end; one that cannot be executed is refused."""
+    try:
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
+            **options,
+        )  # fmt: skip
+    except OSError as error:
+        raise OhmweaveError(f"{command[0]} cannot be run: {error.strerror or error}") from None
+
+
 @functools.cache
 def _version(command: tuple[str, ...]) -> str:
-    return subprocess.run([*command, "--version"], capture_output=True, text=True, check=False).stdout
+    return _run([*command, "--version"]).stdout
 
 
 def compiler_version() -> str:
@@ -47,9 +65,7 @@ def compiler_version() -> str:
 
 def run_tool(what: str, command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> None:
     """Run a program of a build to its end; its complaint becomes a sentence with the first errors of its log."""
-    process = subprocess.run(
-        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    process = _run(command, cwd=cwd, env=env)
     if process.returncode:
         log = (process.stdout + process.stderr).strip().splitlines()
         errors = [line for line in log if "error" in line.lower()] or log[-4:]

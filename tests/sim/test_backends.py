@@ -1,6 +1,7 @@
 """The backends on a toy chip: the same outputs in the same cycles from each, and what they refuse."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,9 +14,16 @@ import numpy as np
 import pytest
 
 from ohmweave.errors import OhmweaveError
+from ohmweave.presets import PRESETS
 from ohmweave.sim.backends import BACKENDS, ChipSource, Job, Result, cxxrtl, get_backend, icarus, verilator
+from ohmweave.sim.backends.cxxrtl_speed import RUNTIME, fast_compare, guard_writes
+from ohmweave.sim.backends.design import group_source
 from ohmweave.sim.backends.hierarchy import mangle, partition, split_modules
 from ohmweave.sim.backends.native import parse_result
+from ohmweave.sim.backends.toolchain import compiler_version, cxxrtl_include
+from ohmweave.sim.compiler import compile_network
+from ohmweave.sim.golden import logits
+from ohmweave.sim.network import ConvLayer, Network
 from ohmweave.testbench.toy_chip import ARRAY, ToyChip
 
 PES = 3
@@ -106,6 +114,43 @@ def test_gating_changes_nothing(reference):
     assert_same(cxxrtl.simulate(SOURCE, make_job(), gated=False), reference)
 
 
+def test_gating_changes_nothing_in_processing_elements():
+    """The PEs of a chip, whose convolution buffers sleep on their own, on two layers with padding and pooling."""
+    random = np.random.default_rng(SEED)
+    params = PRESETS["tiny"]
+
+    def layer(name: str, out: int, channels: int, kernel: int, **more: object) -> ConvLayer:
+        return ConvLayer(
+            name=name,
+            weights=random.integers(-8, 8, (out, channels, kernel, kernel)).astype(np.int8),
+            bias=random.integers(-40, 40, out).astype(np.int32),
+            mult=np.ones(out, np.uint16),
+            shift=np.full(out, 5, np.uint8) if "raw" not in more else np.ones(out, np.uint8),
+            **more,
+        )
+
+    network = Network(
+        name="two",
+        input_shape=(1, 6, 6),
+        layers=(layer("conv", 6, 1, 5, pad=2, pool=2), layer("fc", 5, 6, 3, raw=True)),
+    )
+    program = compile_network(network, params)
+    images = random.integers(0, 256, (3, 6, 6), dtype=np.uint8)
+    job = Job(
+        levels=program.levels,
+        config=program.config,
+        frames=program.encode(images),
+        outputs_per_frame=program.outputs_per_frame,
+    )
+    source = group_source(params)
+    design = source.design()
+    parts = partition(split_modules(design.rtlil), design.top, design.modules, design.macros)
+    assert [part.top for part in parts] == ["conv_buffer", "pe", "chip"]
+    gated = cxxrtl.simulate(source, job)
+    assert_same(gated, cxxrtl.simulate(source, job, gated=False))
+    np.testing.assert_array_equal(program.decode(gated.outputs), logits(network, images))
+
+
 def test_shards(reference):
     result = cxxrtl.simulate(SOURCE, make_job(), jobs=4)
     assert result.shards == (2, 2, 1, 1)
@@ -147,6 +192,62 @@ def test_waves(name, suffix, start, tmp_path, reference):
         for text in (b"pe1", b"mixer", b"index", b"host_in__valid"):
             assert text in data
     assert os.listdir(tmp_path) == [path.name]
+
+
+def read_vcd(path: Path) -> dict[str, list[str]]:
+    """The values of each named signal at even times, which is once a cycle; clocks left out."""
+    scope: list[str] = []
+    names: dict[str, str] = {}
+    values: dict[str, str] = {}
+    history: dict[str, list[str]] = {}
+    at = 0
+
+    def keep() -> None:
+        for name, code in names.items():
+            history.setdefault(name, []).append(values[code])
+
+    for words in map(str.split, path.read_text().splitlines()):
+        match words:
+            case ["$scope", _, name, _]:
+                scope.append(name)
+            case ["$upscope", _]:
+                scope.pop()
+            case ["$var", _, _, code, *name, _]:
+                if name[0] != "clk":
+                    names[".".join([*scope, *name])] = code
+            case [time] if time[0] == "#":
+                if at % 2 == 0 and values:
+                    keep()
+                at = int(time[1:])
+            case [value] if value[0] in "01":
+                values[value[1:]] = value[0]
+            case [value, code] if value[0] == "b":
+                values[code] = value
+    return history
+
+
+def test_gated_waves_are_those_of_the_whole(tmp_path, reference):
+    """Signals of parts that sleep show what they show where everything is evaluated in every cycle."""
+    for gated in (True, False):
+        result = cxxrtl.simulate(SOURCE, make_job(), waves=tmp_path / f"{gated}.vcd", gated=gated)
+        assert_same(result, reference)
+    parts, whole = (read_vcd(tmp_path / f"{gated}.vcd") for gated in (True, False))
+    assert len(parts) > 200
+    assert parts == whole
+
+
+def test_changes_of_cxxrtl_take_hold():
+    """The installed version words its header and its writes as `cxxrtl_speed` expects them."""
+    header = (cxxrtl_include() / RUNTIME).read_text()
+    assert fast_compare(header).count("__builtin_memcmp") == header.count("__builtin_memcmp") + 1
+    write = (
+        "if (tmp_3.valid) {\n\t\t\tmemory_p_m.update(tmp_3.index, p_d.slice<7,0>().val(), "
+        "p_en.slice<1>().val().repeat<4>().concat(p_en.slice<0>().val().repeat<4>()).val(), 0);\n"
+    )
+    assert guard_writes(write) == write.replace(".valid)", ".valid && !p_en.is_zero())")
+    for other in ("p_en.bit_not()", "p_en.concat(p_other)", "or_uu<8>(p_en, p_en)"):
+        mixed = f"if (tmp_3.valid) {{\n\t\t\tmemory_p_m.update(tmp_3.index, p_d, {other}, 0);\n"
+        assert guard_writes(mixed) == mixed
 
 
 def test_wave_formats():
@@ -237,3 +338,18 @@ def test_partition():
     whole = partition(split_modules(design.rtlil), design.top, (), design.macros)
     assert [part.top for part in whole] == ["chip"]
     assert mangle("a_b$c") == "p_a__b_24_c"
+
+
+@pytest.mark.parametrize(
+    ("named", "sentence"),
+    [
+        ("'", r"no C\+\+ compiler: CXX must be a command with its arguments, not \"'\""),
+        ("{tmp}/text", r"{tmp}/text cannot be run: Exec format error"),
+    ],
+)
+def test_odd_compilers(named, sentence, tmp_path, monkeypatch):
+    (tmp_path / "text").write_bytes(b"\x7fnot a program")
+    (tmp_path / "text").chmod(0o755)
+    monkeypatch.setenv("CXX", named.replace("{tmp}", str(tmp_path)))
+    with pytest.raises(OhmweaveError, match=f"^{sentence.replace('{tmp}', re.escape(str(tmp_path)))}$"):
+        compiler_version()

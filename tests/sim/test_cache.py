@@ -26,7 +26,7 @@ def build(folder):
     (folder / "second").write_text("2")
 
 entry = cached("things", "key", build)
-assert sorted(path.name for path in entry.iterdir()) == ["first", "second"]
+assert sorted(path.name for path in entry.iterdir()) == ["contents.json", "first", "second"]
 """
 
 
@@ -116,3 +116,23 @@ def test_folder(monkeypatch):
 def test_key():
     assert content_key("ab", "c") != content_key("a", "bc")
     assert content_key("a") == content_key(b"a")
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "list"])
+def test_damaged_entry_is_built_anew(cache, damage):
+    builds = []
+
+    def build(folder):
+        builds.append(folder)
+        (folder / "file").write_text("whole")
+
+    entry = cached("kind", "key", build)
+    if damage == "missing":
+        (entry / "file").unlink()
+    elif damage == "cut":
+        (entry / "file").write_text("wh")
+    else:
+        (entry / "contents.json").unlink()
+    assert (cached("kind", "key", build) / "file").read_text() == "whole"
+    cached("kind", "key", build)
+    assert len(builds) == 2
