@@ -12,7 +12,7 @@ _MEMORY = re.compile(r"^  memory width (\d+) size (\d+) ", re.MULTILINE)
 _PORT = re.compile(r"^  wire (?:width (\d+) )?(input|output) \d+\s+\\(\S+)$", re.MULTILINE)
 
 #: Bits of memory that make a shared module large.
-LARGE_MEMORY = 4096
+LARGE_MEMORY = 1024
 
 
 @dataclass(frozen=True)
