@@ -8,6 +8,7 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.sim.backends.design import ChipSource, Design, group_source
 from ohmweave.sim.backends.verilog import netlist_verilog
+from ohmweave.sim.npz import replaceable
 
 __all__ = ["FORMATS", "write_netlist"]
 
@@ -46,6 +47,8 @@ def write_netlist(source: GroupParams | ChipSource, out: Path, fmt: str = "veril
         try:
             for name, text in texts.items():
                 (part / name).write_text(text)
+            for name in texts:
+                replaceable(out / name)
             for name in texts:
                 (part / name).replace(out / name)
         finally:

@@ -86,3 +86,10 @@ def test_nothing_half_written(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_netlist(TOY, tmp_path)
     assert os.listdir(tmp_path) == []
+
+
+def test_nothing_is_written_where_a_folder_is_in_the_way(tmp_path):
+    (tmp_path / "filelist.f").mkdir()
+    with pytest.raises(OhmweaveError):
+        write_netlist(TOY, tmp_path)
+    assert os.listdir(tmp_path) == ["filelist.f"]
