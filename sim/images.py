@@ -10,7 +10,7 @@ import numpy as np
 from ohmweave.errors import OhmweaveError
 from ohmweave.sim.npz import read_npz
 
-__all__ = ["MAX_BYTES", "ImageSet", "from_arrays", "load_images"]
+__all__ = ["MAX_BYTES", "ImageSet", "from_arrays", "load_images", "read_pngs"]
 
 #: Most bytes of pixels of one run: 10,000 images of 224×224 pixels in colour are 1.5 GB, 1,000 are 0.15 GB.
 MAX_BYTES = 1 << 30
@@ -106,10 +106,10 @@ def _read_folder(folder: Path, shape: tuple[int, int, int], limit: int | None) -
         raise OhmweaveError(f"image folder {folder} must unpack to at most {MAX_BYTES} bytes")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's about a large image, which is refused
-        return ImageSet(f"image folder {folder}", np.stack(list(_read_pngs(paths, shape))), None)
+        return ImageSet(f"image folder {folder}", np.stack(list(read_pngs(paths, shape))), None)
 
 
-def _read_pngs(paths: Iterable[Path], shape: tuple[int, int, int]) -> Iterable[np.ndarray]:
+def read_pngs(paths: Iterable[Path], shape: tuple[int, int, int]) -> Iterable[np.ndarray]:
     """Decode one by one; the header is checked first, so that a small file cannot claim a huge image."""
     from PIL import Image  # slow to import, and only folders need it
 

@@ -173,7 +173,10 @@ BACKEND_SENTENCE = (
             ["emit", "--out", "x", "--format", "vhdl"],
             "Invalid value for '--format': 'vhdl' is not one of 'verilog', 'rtlil' (see ohmweave emit --help)",
         ),
-        (["fetch", "imagenet"], "Invalid value for 'DATASET': 'imagenet' is not 'mnist' (see ohmweave fetch --help)"),
+        (
+            ["fetch", "imagenet"],
+            "Invalid value for 'DATASET': 'imagenet' is not one of 'mnist', 'cifar10' (see ohmweave fetch --help)",
+        ),
         (["bench", "--only", "x"], None),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -425,11 +428,11 @@ def test_mistakes_of_ours_are_not_hidden(call, monkeypatch):
 
 def test_lists_of_choices_are_those_of_the_library():
     from ohmweave.bench import BENCHES
-    from ohmweave.sim.datasets import DATASETS
+    from ohmweave.sim.datasets import DATASETS, LOADERS
     from ohmweave.sim.run import BACKENDS
 
     assert run_command.BACKENDS == BACKENDS
-    assert tuple(DATASETS) == fetch.DATASETS
+    assert tuple(DATASETS) == tuple(LOADERS) == fetch.DATASETS
     assert tuple(BENCHES) == bench.BENCHES
 
 

