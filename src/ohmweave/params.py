@@ -14,9 +14,11 @@ __all__ = ["ArrayParams", "BufferParams", "GroupParams", "PEParams"]
 
 SIGN_SCHEMES = ("offset", "pairs")
 #: A configuration word has 16 bits, and a raw result of 32 bits is cut into whole flits.
-LINK_BITS = (16, 32)
+LINK_BITS = (16, 32, 64)
 #: The most columns whose scales the configuration space of a PE has addresses for.
 MAX_PE_COLS = 1024
+#: A scale, multiplier and shift, is kept in one constant of a lane.
+MIN_LANE_BITS = 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,12 +152,20 @@ class PEParams:
 
     link_bits         bits of a flit's payload
     result_lanes      results that are scaled, pooled and packed in a cycle
+    vector_blocks     blocks of results (columns read at once) that the arithmetic half works on together
+    lane_bits         bits of a lane, signed
+    reram_program     instructions in the table of the ReRAM half
+    arithmetic_program  and in that of the arithmetic half
     """
 
     array: ArrayParams
     buffer: BufferParams
     link_bits: int = 16
     result_lanes: int = 4
+    vector_blocks: int = 2
+    lane_bits: int = 48
+    reram_program: int = 16
+    arithmetic_program: int = 32
 
     def __post_init__(self) -> None:
         whole("cols of a PE", self.array.cols, 1, MAX_PE_COLS)
@@ -165,6 +175,10 @@ class PEParams:
                 f"columns read at once must be a multiple of result_lanes, not {self.array.columns_at_once} "
                 f"with {self.result_lanes}"
             )
+        whole("vector_blocks", self.vector_blocks, 1, 4)
+        whole("lane_bits", self.lane_bits, MIN_LANE_BITS, 64)
+        whole("reram_program", self.reram_program, 2, 64)
+        whole("arithmetic_program", self.arithmetic_program, 2, 64)
         if self.result_lanes * self.buffer.act_bits != self.link_bits:
             raise OhmweaveError(
                 f"link_bits must be result_lanes × act_bits, not {self.link_bits} with {self.result_lanes} × "
@@ -179,6 +193,16 @@ class PEParams:
                 f"dac_bits must be act_bits, {self.buffer.act_bits}, not {self.array.dac_bits}: inputs by several "
                 "passes are not built yet"
             )
+
+    @property
+    def alu_lanes(self) -> int:
+        """Lanes of the arithmetic half, and so channels of a vector."""
+        return self.vector_blocks * self.array.columns_at_once
+
+    @property
+    def vectors(self) -> int:
+        """Vectors of a pixel with as many channels as the array has columns."""
+        return -(-self.array.cols // self.alu_lanes)
 
     @property
     def acc_bits(self) -> int:
@@ -197,7 +221,7 @@ class GroupParams:
         whole("levels", self.levels, 0, 4)
         if self.pe.link_bits not in LINK_BITS:
             raise OhmweaveError(
-                f"link_bits must be {' or '.join(map(str, LINK_BITS))}, not {self.pe.link_bits}"
+                f"link_bits must be one of {', '.join(map(str, LINK_BITS))}, not {self.pe.link_bits}"
             )
 
     @property
