@@ -7,6 +7,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from ohmweave.params import GroupParams
+from ohmweave.rtl.fault import Fault
 from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.netlist import instantiate
 from ohmweave.rtl.network.tree_node import FIRST_NODE_UNIT, RADIX, TreeNode
@@ -48,6 +49,7 @@ class PEGroup(Component):
     host_in   flits to the root of the distribution tree: configuration packets, then frames
     host_out  data from the root of the collection tree
     busy      one bit a PE: its array is reading
+    fault     the instruction that a PE could not execute, of the PE with the lowest number; a cycle later
 
     Latency: 2 cycles a node of a tree, 2 cycles a PE's switch. Throughput: one flit a cycle on every link.
     """
@@ -59,6 +61,7 @@ class PEGroup(Component):
                 "host_in": In(flit_stream(params.pe.link_bits)),
                 "host_out": Out(stream.Signature(params.pe.link_bits)),
                 "busy": Out(params.pes),
+                "fault": Out(Fault),
             }
         )
 
@@ -71,6 +74,10 @@ class PEGroup(Component):
         for n, pe in enumerate(pes):
             m.d.comb += [pe.unit.eq(n), self.busy[n].eq(pe.busy)]
             self._join_neighbours(m, pes, n)
+        # The last assignment counts.
+        for pe in reversed(pes):
+            with m.If(pe.fault.valid):
+                m.d.sync += self.fault.eq(pe.fault)
         down, up = self._tree(m, platform, pes)
         connect(m, flipped(self.host_in), down)
         m.d.comb += [

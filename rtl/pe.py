@@ -11,6 +11,7 @@ from ohmweave.rtl.array_loader import ArrayLoader
 from ohmweave.rtl.config_map import ConfigDemux, Region
 from ohmweave.rtl.conv_buffer import ConvBuffer, ConvConfig
 from ohmweave.rtl.crossbar import Crossbar
+from ohmweave.rtl.fault import Fault
 from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.indexing_filter import IndexingFilter
 from ohmweave.rtl.netlist import instantiate
@@ -109,6 +110,7 @@ class PE(Component):
                 "mesh_o": Out(link).array(NEIGHBOURS),
                 "collection": Out(link),
                 "busy": Out(1),
+                "fault": Out(Fault),
             }
         )
 

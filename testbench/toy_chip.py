@@ -4,13 +4,17 @@ A chain of `pes` equal elements between host_in and host_out: shared modules in 
 macro, a multi-cycle operation during which the element takes nothing, and idle time on every element.
 """
 
+from functools import reduce
+from operator import xor
+
 from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import Component, In, Out, flipped
+from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import ArrayParams
 from ohmweave.rtl.crossbar.macro import CrossbarMacro
+from ohmweave.rtl.fault import Fault
 from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.netlist import instantiate
 
@@ -101,17 +105,38 @@ class ToyPE(Component):
 
 
 class ToyChip(Component):
-    """`pes` elements in a chain; configuration words go through all of them and end before host_out."""
+    """`pes` elements in a chain; configuration words go through all of them and end before host_out.
 
-    def __init__(self, *, pes: int = 3):
+    Links wider than the elements' are folded into 16 bits, and out of them. The configuration word `BAD` is an
+    instruction that is not one.
+    """
+
+    BAD = 0xBAD0
+
+    def __init__(self, *, pes: int = 3, link_bits: int = 16):
         self._pes = pes
+        self._link_bits = link_bits
         super().__init__(
-            {"host_in": In(flit_stream(16)), "host_out": Out(stream.Signature(16)), "busy": Out(pes)}
+            {
+                "host_in": In(flit_stream(link_bits)),
+                "host_out": Out(stream.Signature(link_bits)),
+                "busy": Out(pes),
+                "fault": Out(Fault),
+            }
         )
 
     def elaborate(self, platform):
         m = Module()
-        link = flipped(self.host_in)
+        host, link = self.host_in, flit_stream(16).create()
+        words = [host.p.data[low : low + 16] for low in range(0, self._link_bits, 16)]
+        m.d.comb += [
+            link.p.data.eq(reduce(xor, words)),
+            link.p.config.eq(host.p.config),
+            link.valid.eq(host.valid),
+            host.ready.eq(link.ready),
+        ]
+        with m.If(host.valid & host.ready & host.p.config & (words[0] == self.BAD)):
+            m.d.sync += self.fault.eq(Fault.const({"valid": 1, "half": 1, "index": 5, "unit": 2}))
         for unit in range(self._pes):
             pe = instantiate(m, platform, f"pe{unit}", "toy_pe", ToyPE)
             m.d.comb += [pe.unit.eq(Const(unit, 16)), self.busy[unit].eq(pe.busy)]
@@ -119,7 +144,8 @@ class ToyChip(Component):
             link = pe.o
         m.d.comb += [
             self.host_out.valid.eq(link.valid & ~link.p.config),
-            self.host_out.payload.eq(link.p.data),
+            # Each 16 bits the complement of those below.
+            self.host_out.payload.eq(Cat(link.p.data, ~link.p.data).replicate(2)),
             link.ready.eq(self.host_out.ready | link.p.config),
         ]
         return m

@@ -10,7 +10,7 @@ from ohmweave.sim.backends.design import ChipSource, Design
 from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result
 from ohmweave.sim.backends.native import check_waves, run_native
 from ohmweave.sim.backends.toolchain import run_tool, template
-from ohmweave.sim.backends.verilog import busy_bits, macro_models, netlist_verilog
+from ohmweave.sim.backends.verilog import busy_bits, link_bits, macro_models, netlist_verilog
 from ohmweave.sim.cache import cached, content_key
 
 __all__ = ["WAVES", "build", "simulate"]
@@ -55,7 +55,9 @@ def build(design: Design) -> Path:
     """Path of the compiled simulation, built or found in the cache."""
     tool = _tool("iverilog")
     version = subprocess.run([tool, "-V"], capture_output=True, text=True, check=False).stdout.split("\n")[0]
-    bench = template("icarus_main.v", TOP=design.top, BUSY_BITS=busy_bits(design), RESET_CYCLES=RESET_CYCLES)
+    bench = template("icarus_main.v", TOP=design.top, BUSY_BITS=busy_bits(design), LINK_BITS=link_bits(design),
+        RESET_CYCLES=RESET_CYCLES,
+    )  # fmt: skip
 
     def make(folder: Path) -> None:
         sources = {"chip.v": netlist_verilog(design), "macros.v": macro_models(design), "testbench.v": bench}

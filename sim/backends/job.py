@@ -7,13 +7,18 @@ import numpy as np
 
 from ohmweave.errors import OhmweaveError
 
-__all__ = ["CONFIG_BIT", "IDLE_LIMIT", "RESET_CYCLES", "Job", "Progress", "Result", "hang_message"]
+__all__ = ["IDLE_LIMIT", "RESET_CYCLES", "Job", "Progress", "Result", "fault_message", "hang_message"]
 
 #: Cycles of reset before cycle 0.
 RESET_CYCLES = 2
-#: Bit of a flit on host_in that marks configuration.
+#: Bit of a word of `Job.config` that marks configuration; on host_in it is the bit above the link's data.
 CONFIG_BIT = 16
 IDLE_LIMIT = 200_000
+#: Types of flits: as wide as links can be.
+LINK_TYPES = (np.uint16, np.uint32, np.uint64)
+
+#: Names of `isa.Half`, which stays on the hardware's side.
+HALVES = ("ReRAM", "arithmetic")
 
 #: Called with (frames finished, frames in all).
 Progress = Callable[[int, int], None]
@@ -24,8 +29,9 @@ class Job:
     """Cells, configuration and frames for one chip.
 
     levels             conductance levels of each array, by its unit number: uint8 (rows, cols)
-    config             flits sent first, 1-D; bit 16 marks configuration
-    frames             data flits, uint16 (N, F): frames follow one another as fast as the chip takes them
+    config             flits sent first, 1-D: 16 bits of data each; bit 16 marks configuration
+    frames             data flits (N, F), uint16, uint32 or uint64 as wide as the links: frames follow one another as
+                       fast as the chip takes them
     outputs_per_frame  words that come out of host_out for a frame
     idle_limit         cycles without a transfer on host_in or host_out after which the run is given up
     """
@@ -44,22 +50,38 @@ class Job:
                 )
         if self.config.ndim != 1 or (self.config.size and int(self.config.max()) >> (CONFIG_BIT + 1)):
             raise ValueError(f"Configuration must be 1-D flits of 17 bits, not {self.config.shape}")
-        if self.frames.dtype != np.uint16 or self.frames.ndim != 2 or not self.frames.size:
-            raise ValueError(f"Frames must be uint16 (N, F), not {self.frames.dtype} {self.frames.shape}")
+        if self.frames.dtype not in LINK_TYPES or self.frames.ndim != 2 or not self.frames.size:
+            raise ValueError(
+                f"Frames must be uint16, uint32 or uint64 (N, F), not {self.frames.dtype} {self.frames.shape}"
+            )
         if self.outputs_per_frame < 1 or self.idle_limit < 1:
             raise ValueError("Outputs per frame and the idle limit must be at least 1")
 
     @property
-    def flits(self) -> np.ndarray:
-        """Everything that is sent to host_in, in order."""
-        return np.concatenate([self.config.astype(np.uint32), self.frames.reshape(-1).astype(np.uint32)])
+    def link_bits(self) -> int:
+        """Bits of data of a flit."""
+        return 8 * self.frames.dtype.itemsize
+
+    @property
+    def words(self) -> np.ndarray:
+        """Everything that is sent to host_in, in order, as uint64: `config` as it is, then the frames."""
+        return np.concatenate([self.config.astype(np.uint64), self.frames.reshape(-1).astype(np.uint64)])
+
+    @property
+    def flits(self) -> list[int]:
+        """The same as payloads of host_in: data, and above them the bit that marks configuration."""
+        mark = self.link_bits - CONFIG_BIT
+        config = [
+            (word >> CONFIG_BIT) << (CONFIG_BIT + mark) | word & 0xFFFF for word in self.config.tolist()
+        ]
+        return config + self.frames.reshape(-1).tolist()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """What came out. Cycle 0 is the first cycle after reset; a stamp is the cycle of the transfer.
 
-    outputs    uint16 (N, outputs_per_frame)
+    outputs    (N, outputs_per_frame), of the frames' type
     first_in   int64 (N,): cycle in which a frame's first flit was taken
     last_out   int64 (N,): cycle in which its last output came
     busy       int64 (units,): cycles in which each bit of `busy` was 1, from the first frame's first flit to the
@@ -88,4 +110,12 @@ def hang_message(came: int, total: int, idle_limit: int) -> OhmweaveError:
     return OhmweaveError(
         f"the simulation hangs: {came} of {total} outputs came, and then nothing was transferred "
         f"for {idle_limit} cycles"
+    )
+
+
+def fault_message(fault: int, cycle: int) -> OhmweaveError:
+    """The refusal of a run in which a PE met an instruction that is not one; `fault` are the bits of a `Fault`."""
+    half = HALVES[fault >> 1 & 1]
+    return OhmweaveError(
+        f"PE {fault >> 16} stopped in cycle {cycle}: instruction {fault >> 2 & 0x3FFF} of its {half} half is not legal"
     )

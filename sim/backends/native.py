@@ -14,7 +14,7 @@ import numpy as np
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import ArrayParams
-from ohmweave.sim.backends.job import Job, Progress, Result, hang_message
+from ohmweave.sim.backends.job import Job, Progress, Result, fault_message, hang_message
 
 __all__ = ["check_waves", "parse_result", "run_native", "write_job"]
 
@@ -44,15 +44,14 @@ class _Shard:
 
 def write_job(job: Job, folder: Path, arrays: Sequence[ArrayParams] | None = None) -> None:
     """The files that an executable reads; with the chip's `arrays` as hexadecimal text too, for Verilog."""
-    flits = job.flits
     numbers = [len(job.config), job.frames.shape[1], len(job.frames), job.outputs_per_frame, job.idle_limit]
     (folder / "job.txt").write_text(" ".join(map(str, numbers)) + "\n")
-    flits.astype("<u4").tofile(folder / "flits.bin")
+    job.words.astype("<u8").tofile(folder / "flits.bin")
     if arrays is not None:
         # Amaranth comes with it, which only Icarus needs at this point.
         from ohmweave.rtl.crossbar.model import write_cells
 
-        flits.tofile(folder / "flits.hex", sep="\n", format="%x")
+        (folder / "flits.hex").write_text("".join(f"{flit:x}\n" for flit in job.flits))
         for unit, levels in job.levels.items():
             array = next(array for array in arrays if (array.rows, array.cols) == levels.shape)
             write_cells(folder, unit, array, levels)
@@ -66,21 +65,24 @@ def parse_result(text: str, job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """outputs, first_in, last_out, busy and cycles from the lines that an executable wrote.
 
     `i cycle` a frame's first flit, `o cycle data` an output, `b cycles` of one busy bit, `c cycles` at the end,
-    `h cycle` before it if the run was given up.
+    `h cycle` before it if the run was given up, `e cycle fault` if a PE met an instruction that is not one.
     """
-    lines: dict[str, list[str]] = {kind: [] for kind in "iobch"}
+    lines: dict[str, list[str]] = {kind: [] for kind in "iobche"}
     for line in text.splitlines():
         lines[line[0]].append(line[2:])
     frames, per_frame = len(job.frames), job.outputs_per_frame
+    if lines["e"]:
+        cycle, fault = map(int, lines["e"][0].split())
+        raise fault_message(fault, cycle)
     if lines["h"]:
         raise hang_message(len(lines["o"]), frames * per_frame, job.idle_limit)
     if not lines["c"] or len(lines["o"]) != frames * per_frame or len(lines["i"]) != frames:
         raise OhmweaveError("the simulation ended before all outputs had come")
-    stamped = np.array(" ".join(lines["o"]).split(), np.int64).reshape(frames, per_frame, 2)
+    stamped = np.array(" ".join(lines["o"]).split(), np.uint64).reshape(frames, per_frame, 2)
     return (
-        stamped[:, :, 1].astype(np.uint16),
+        stamped[:, :, 1].astype(job.frames.dtype),
         np.array(lines["i"], np.int64),
-        stamped[:, -1, 0].copy(),
+        stamped[:, -1, 0].astype(np.int64),
         np.array(lines["b"], np.int64),
         int(lines["c"][0]),
     )

@@ -13,7 +13,7 @@ from amaranth.sim import Simulator
 from ohmweave.rtl.crossbar.model import MacroModel
 from ohmweave.rtl.netlist import Macro
 from ohmweave.sim.backends.design import ChipSource
-from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result, hang_message
+from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result, fault_message, hang_message
 from ohmweave.sim.backends.native import check_waves
 
 __all__ = ["WAVES", "SimPlatform", "simulate"]
@@ -72,7 +72,7 @@ def simulate(
     for macro in platform.macros:
         simulator.add_process(array_process(macro, job.levels))
 
-    flits = [int(flit) for flit in job.flits]
+    flits = job.flits
     frames, per_frame = len(job.frames), job.outputs_per_frame
     starts = range(len(job.config), len(flits), job.frames.shape[1])
     wanted = frames * per_frame
@@ -105,6 +105,9 @@ def simulate(
                     low = bits & -bits
                     busy[low.bit_length() - 1] += 1
                     bits ^= low
+            fault = ctx.get(chip.fault.as_value())
+            if fault & 1:
+                raise fault_message(fault, cycle)
             out = ctx.get(chip.host_out.valid)
             if out:
                 outputs.append((cycle, ctx.get(chip.host_out.payload)))
@@ -122,11 +125,11 @@ def simulate(
     begun = time.perf_counter()
     with simulator.write_vcd(str(waves)) if waves else contextlib.nullcontext():
         simulator.run()
-    table = np.array(outputs, np.int64).reshape(frames, per_frame, 2)
+    table = np.array(outputs, np.uint64).reshape(frames, per_frame, 2)
     return Result(
-        outputs=table[:, :, 1].astype(np.uint16),
+        outputs=table[:, :, 1].astype(job.frames.dtype),
         first_in=np.array(first_in, np.int64),
-        last_out=table[:, -1, 0].copy(),
+        last_out=table[:, -1, 0].astype(np.int64),
         busy=busy,
         cycles=cycle,
         shards=(frames,),

@@ -13,7 +13,7 @@ from ohmweave.sim.backends.design import ChipSource, Design
 from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result
 from ohmweave.sim.backends.native import check_waves, run_native
 from ohmweave.sim.backends.toolchain import compiler, compiler_version, run_tool, template
-from ohmweave.sim.backends.verilog import busy_bits, dpi_code, macro_models, netlist_verilog
+from ohmweave.sim.backends.verilog import busy_bits, dpi_code, link_bits, macro_models, netlist_verilog
 from ohmweave.sim.cache import cached, content_key
 
 __all__ = ["WAVES", "build", "simulate", "tool"]
@@ -71,7 +71,8 @@ def build(design: Design, *, waves: str | None = None) -> Path:
     ).stdout
     main = template(
         "verilator_main.cc",
-        BUSY_BITS=busy_bits(design), FORMAT=waves, TRACE=(waves or "").capitalize(), HEADER=design.header,
+        BUSY_BITS=busy_bits(design), LINK_BITS=link_bits(design), HEADER=design.header,
+        FORMAT=waves, TRACE=(waves or "").capitalize(),
     )  # fmt: skip
     driver = template("driver.h", RESET_CYCLES=RESET_CYCLES)
     cxx = " ".join(compiler())

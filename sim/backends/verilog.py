@@ -3,7 +3,7 @@
 from ohmweave.sim.backends.design import Design
 from ohmweave.sim.backends.hierarchy import ports, split_modules
 
-__all__ = ["busy_bits", "dpi_code", "macro_models", "netlist_verilog"]
+__all__ = ["busy_bits", "dpi_code", "link_bits", "macro_models", "netlist_verilog"]
 
 
 def netlist_verilog(design: Design) -> str:
@@ -29,5 +29,14 @@ def dpi_code(design: Design) -> str:
 
 def busy_bits(design: Design) -> int:
     """Width of the chip's port `busy`."""
+    return _width(design, "busy")
+
+
+def link_bits(design: Design) -> int:
+    """Bits of data of a flit on the chip's ports."""
+    return _width(design, "host_out__payload")
+
+
+def _width(design: Design, name: str) -> int:
     top = ports(split_modules(design.rtlil)[design.top])
-    return next(port.width for port in top if port.name == "busy")
+    return next(port.width for port in top if port.name == name)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +41,19 @@ def shared_cache(tmp_path_factory):
     patch.undo()
 
 
-def make_job(*, frames: int = 6, words: int = 8, outputs: int | None = None, idle_limit: int = 1000) -> Job:
+def make_job(
+    *,
+    frames: int = 6,
+    words: int = 8,
+    outputs: int | None = None,
+    idle_limit: int = 1000,
+    link_bits: int = 16,
+) -> Job:
     random = np.random.default_rng(SEED)
     return Job(
         levels={n: random.integers(0, 16, (ARRAY.rows, ARRAY.cols), dtype=np.uint8) for n in range(PES)},
         config=np.array([0x10001, 0x10000, 0x10001], np.uint32),
-        frames=random.integers(0, 65536, (frames, words), dtype=np.uint16),
+        frames=random.integers(0, 1 << link_bits, (frames, words), dtype=f"uint{link_bits}"),
         outputs_per_frame=words if outputs is None else outputs,
         idle_limit=idle_limit,
     )
@@ -54,7 +61,8 @@ def make_job(*, frames: int = 6, words: int = 8, outputs: int | None = None, idl
 
 def expected(job: Job) -> np.ndarray:
     """What the toy chip computes: three elements, each with its memory of four words and its array's group 1."""
-    words = job.frames.reshape(-1).astype(int)
+    parts = np.ascontiguousarray(job.frames).view(np.uint16).reshape(job.frames.size, -1)
+    words = np.bitwise_xor.reduce(parts, axis=1).astype(int)
     limit, drop = 2**ARRAY.adc_bits - 1, ARRAY.adc_drop
     for unit in range(PES):
         levels = job.levels[unit][:, ARRAY.columns_at_once :].astype(int)
@@ -68,7 +76,9 @@ def expected(job: Job) -> np.ndarray:
             codes = [min(s >> drop, limit) << drop for s in (*(x @ levels), x.sum())]
             results.append(sum(codes) & 0xFFFF)
         words = np.array(results)
-    return words.reshape(len(job.frames), -1)
+    # A wide output is the word and its complement in turn.
+    wide = sum((words ^ (0xFFFF * (n % 2))).astype(object) << (16 * n) for n in range(job.link_bits // 16))
+    return wide.astype(job.frames.dtype).reshape(len(job.frames), -1)
 
 
 def need_icarus() -> None:
@@ -304,6 +314,28 @@ def test_interrupt_leaves_nothing(tmp_path):
     assert not list(tmp_path.glob("ohmweave-run-*"))
 
 
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("link_bits", [32, 64])
+def test_wide_links(name, link_bits):
+    if name == "icarus":
+        need_icarus()
+    job = make_job(frames=2, link_bits=link_bits)
+    source = ChipSource(lambda: ToyChip(pes=PES, link_bits=link_bits))
+    result = get_backend(name).simulate(source, job)
+    assert result.outputs.dtype == job.frames.dtype
+    np.testing.assert_array_equal(result.outputs, expected(job))
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_fault_ends_the_run(name):
+    if name == "icarus":
+        need_icarus()
+    job = replace(make_job(), config=np.array([0x10001, 0x10000 | ToyChip.BAD], np.uint32))
+    message = r"^PE 2 stopped in cycle 2: instruction 5 of its arithmetic half is not legal$"
+    with pytest.raises(OhmweaveError, match=message):
+        get_backend(name).simulate(SOURCE, job)
+
+
 def test_truncated_result():
     with pytest.raises(OhmweaveError, match=r"^the simulation ended before all outputs had come$"):
         parse_result("i 3\no 9 1\n", make_job())
@@ -312,7 +344,10 @@ def test_truncated_result():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"frames": np.zeros((2, 3), np.uint8)}, r"Frames must be uint16 \(N, F\), not uint8 \(2, 3\)"),
+        (
+            {"frames": np.zeros((2, 3), np.uint8)},
+            r"Frames must be uint16, uint32 or uint64 \(N, F\), not uint8",
+        ),
         (
             {"levels": {1: np.zeros(3, np.uint8)}},
             r"Levels of unit 1 must be uint8 \(rows, cols\), not uint8 \(3,\)",

@@ -45,10 +45,23 @@ struct Chip {
 	void sample() {}
 #endif
 
-	void drive(bool reset, bool valid, uint32_t flit) {
+	// Data and, above them, the bit that marks configuration.
+	template<size_t Bits> static void set_flit(value<Bits> &port, uint64_t data, bool config) {
+		for (size_t n = 0; n < value<Bits>::chunks; n++)
+			port.data[n] = n < 2 ? uint32_t(data >> (32 * n)) : 0;
+		const size_t top = Bits - 1;
+		if (config)
+			port.data[top / 32] |= 1u << (top % 32);
+	}
+
+	template<size_t Bits> static uint64_t get_data(const value<Bits> &port) {
+		return Bits > 32 ? port.data[0] | uint64_t(port.data[value<Bits>::chunks - 1]) << 32 : port.data[0];
+	}
+
+	void drive(bool reset, bool valid, uint64_t data, bool config) {
 		top.p_rst.template set<bool>(reset);
 		top.p_host__in____valid.template set<bool>(valid);
-		top.p_host__in____payload.template set<uint32_t>(flit);
+		set_flit(top.p_host__in____payload, data, config);
 		top.p_host__out____ready.template set<bool>(true);
 	}
 
@@ -85,7 +98,8 @@ struct Chip {
 
 	bool ready() const { return now(top.p_host__in____ready).data[0]; }
 	bool valid() const { return now(top.p_host__out____valid).data[0]; }
-	unsigned data() const { return now(top.p_host__out____payload).data[0]; }
+	uint64_t data() const { return get_data(now(top.p_host__out____payload)); }
+	uint32_t fault() const { return now(top.p_fault).data[0]; }
 	uint32_t busy(int word) const { return now(top.p_busy).data[word]; }
 };
 

@@ -1,9 +1,10 @@
 // Streams a job through a chip, cycle by cycle. The same code for every native simulator: `Chip` adapts it.
 //
-//   Chip::drive(reset, valid, flit)  inputs of this cycle
+//   Chip::drive(reset, valid, data, config)  inputs of this cycle
 //   Chip::settle()                   clock low, until nothing changes any more
 //   Chip::ready(), valid(), data()   what the chip answers to them
 //   Chip::busy(word)                 32 bits of `busy`
+//   Chip::fault()                    `fault`, bit 0 of which is its valid
 //   Chip::edge()                     rising edge of the clock, ends the cycle
 //   Chip::BUSY_BITS
 //
@@ -23,7 +24,7 @@ namespace ohmweave {
 
 struct Job {
 	long config = 0, frame = 0, frames = 0, outputs = 0, idle = 0;
-	std::vector<uint32_t> flits;
+	std::vector<uint64_t> flits;  // of configuration, bit 16 marks it
 
 	bool read(const std::string &folder) {
 		FILE *text = fopen((folder + "/job.txt").c_str(), "r");
@@ -32,7 +33,7 @@ struct Job {
 		fclose(text);
 		flits.resize(config + frame * frames);
 		FILE *data = fopen((folder + "/flits.bin").c_str(), "rb");
-		if (!data || fread(flits.data(), sizeof(uint32_t), flits.size(), data) != flits.size())
+		if (!data || fread(flits.data(), sizeof(uint64_t), flits.size(), data) != flits.size())
 			return false;
 		fclose(data);
 		return true;
@@ -77,7 +78,7 @@ int run(Chip &chip, const std::string &folder) {
 		return 2;
 	}
 	for (int i = 0; i < @RESET_CYCLES@; i++) {
-		chip.drive(true, false, 0);
+		chip.drive(true, false, 0, false);
 		chip.settle();
 		chip.edge();
 	}
@@ -90,7 +91,11 @@ int run(Chip &chip, const std::string &folder) {
 	auto shown = std::chrono::steady_clock::now();
 	for (; came < wanted; cycle++) {
 		bool valid = sent < count;
-		chip.drive(false, valid, valid ? job.flits[sent] : 0);
+		uint64_t flit = valid ? job.flits[sent] : 0;
+		if (sent < (size_t)job.config)
+			chip.drive(false, valid, flit & 0xffff, flit >> 16 & 1);
+		else
+			chip.drive(false, valid, flit, false);
 		chip.settle();
 		if (valid && chip.ready()) {
 			if (sent == next_frame) {
@@ -101,10 +106,14 @@ int run(Chip &chip, const std::string &folder) {
 			sent++;
 			moved = cycle;
 		}
+		if (chip.fault() & 1) {
+			fprintf(result, "e %ld %lu\n", cycle, (unsigned long)chip.fault());
+			break;
+		}
 		if (started)
 			busy.sample(chip, cycle);
 		if (chip.valid()) {
-			fprintf(result, "o %ld %u\n", cycle, chip.data());
+			fprintf(result, "o %ld %llu\n", cycle, (unsigned long long)chip.data());
 			moved = cycle;
 			if (++came == next_done) {
 				next_done += job.outputs;

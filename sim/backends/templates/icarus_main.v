@@ -3,16 +3,17 @@
 
 module testbench;
   reg clk = 0, rst = 1, in_valid = 0;
-  reg [16:0] in_payload = 0;
+  reg [@LINK_BITS@:0] in_payload = 0;
   wire in_ready, out_valid;
-  wire [15:0] out_payload;
+  wire [@LINK_BITS@-1:0] out_payload;
+  wire [31:0] fault;
   wire [@BUSY_BITS@-1:0] busy;
 
   @TOP@ chip (
     .clk(clk), .rst(rst),
     .host_in__valid(in_valid), .host_in__payload(in_payload), .host_in__ready(in_ready),
     .host_out__valid(out_valid), .host_out__payload(out_payload), .host_out__ready(1'b1),
-    .busy(busy)
+    .busy(busy), .fault(fault)
   );
 
   reg [8*1024-1:0] folder, waves;
@@ -62,6 +63,10 @@ module testbench;
       if (started && |busy)
         for (unit = 0; unit < @BUSY_BITS@; unit = unit + 1)
           busy_cycles[unit] = busy_cycles[unit] + busy[unit];
+      if (fault[0]) begin
+        $fdisplay(result, "e %0d %0d", cycle, fault);
+        running = 0;
+      end
       if (out_valid) begin
         $fdisplay(result, "o %0d %0d", cycle, out_payload);
         moved = cycle;

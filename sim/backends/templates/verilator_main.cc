@@ -14,6 +14,16 @@
 static uint32_t bits(uint64_t port, int word) { return uint32_t(port >> (32 * word)); }
 template<std::size_t Words> static uint32_t bits(const VlWide<Words> &port, int word) { return port[word]; }
 
+// Data and, above them, the bit that marks configuration.
+template<class Port> static void set_flit(Port &port, uint64_t data, bool config) {
+	port = data | uint64_t(config) << @LINK_BITS@ % 64;
+}
+template<std::size_t Words> static void set_flit(VlWide<Words> &port, uint64_t data, bool config) {
+	port[0] = uint32_t(data);
+	port[1] = uint32_t(data >> 32);
+	port[2] = config;
+}
+
 // Verilator writes two underscores in a name as ___05F.
 struct Chip {
 	static constexpr int BUSY_BITS = @BUSY_BITS@;
@@ -48,10 +58,10 @@ struct Chip {
 #endif
 	}
 
-	void drive(bool reset, bool valid, uint32_t flit) {
+	void drive(bool reset, bool valid, uint64_t data, bool config) {
 		top.rst = reset;
 		top.host_in___05Fvalid = valid;
-		top.host_in___05Fpayload = flit;
+		set_flit(top.host_in___05Fpayload, data, config);
 		top.host_out___05Fready = 1;
 	}
 
@@ -67,7 +77,8 @@ struct Chip {
 
 	bool ready() const { return top.host_in___05Fready; }
 	bool valid() const { return top.host_out___05Fvalid; }
-	unsigned data() const { return top.host_out___05Fpayload; }
+	uint64_t data() const { return top.host_out___05Fpayload; }
+	uint32_t fault() const { return top.fault; }
 	uint32_t busy(int word) const { return bits(top.busy, word); }
 };
 
