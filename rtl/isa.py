@@ -2,18 +2,22 @@
 
 The decoder of the netlist, the assembler, the disassembler and the reference page are all made from `CLASSES`
 (Re-ReRAM, section IV, tables I and II: R-, A-, N- and C-type). A field's values are whole numbers or the members of an
-enumeration; bits that no field of a class covers are zero. A word of zeros is no instruction.
+enumeration; bits that no field of a class covers are zero. A word of zeros is no instruction. What the fields do not
+exclude each on its own, the `rules` of the class do: a word that breaks one is illegal and is never executed.
 """
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 __all__ = [
     "CLASSES", "WORD_BITS", "AluOp", "Batch", "Class", "ControlOp", "Destination", "Field", "Format", "Half",
-    "InstructionClass", "NetworkOp", "Operand", "Place", "ReadOp", "When",
+    "InstructionClass", "Is", "NetworkOp", "Operand", "Place", "ReadOp", "Rule", "When",
 ]  # fmt: skip
 
 WORD_BITS = 32
+#: Bits that tell the class, the lowest of a word.
+CLASS_BITS = 2
 
 
 class Half(enum.IntEnum):
@@ -138,7 +142,11 @@ class When(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Field:
-    """`width` bits from bit `low` on: a number, or a member of `values`; the assembler's `default` if not given."""
+    """`width` bits from bit `low` on: a number, or a member of `values`; the assembler's `default` if not given.
+
+    accepted  the values that are legal; all that there are where it is empty
+    required  it has no default, and has to be given
+    """
 
     name: str
     low: int
@@ -146,17 +154,73 @@ class Field:
     text: str
     values: type[enum.IntEnum] | None = None
     default: int = 0
+    accepted: tuple[int, ...] = ()
+    required: bool = False
+
+    @property
+    def legal(self) -> tuple[int, ...]:
+        """Every value that is legal, in ascending order."""
+        return self.accepted or tuple(int(value) for value in self.values or range(1 << self.width))
+
+    @property
+    def mask(self) -> int:
+        """The bits of the word that are the field's."""
+        return ((1 << self.width) - 1) << self.low
+
+    def extract(self, word: int) -> int:
+        return (word & self.mask) >> self.low
+
+
+@dataclass(frozen=True)
+class Is:
+    """That a field, or `half`, the half whose table holds the instruction, has one of some values."""
+
+    field: str
+    values: tuple[int, ...]
+
+    def holds(self, values: Mapping[str, int]) -> bool:
+        return values[self.field] in self.values
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Where all of `when` hold, at least one of `need` has to; `text` says why."""
+
+    when: tuple[Is, ...]
+    need: tuple[Is, ...]
+    text: str
+
+    def about(self, name: str) -> bool:
+        """Whether it asks for that field, or `half`."""
+        return any(condition.field == name for condition in (*self.when, *self.need))
+
+    def holds(self, values: Mapping[str, int]) -> bool:
+        if not all(condition.holds(values) for condition in self.when):
+            return True
+        return any(condition.holds(values) for condition in self.need)
 
 
 @dataclass(frozen=True)
 class InstructionClass:
-    """One class: the halves whose tables may hold it and its fields; `op` is the first of them."""
+    """One class: the halves whose tables may hold it, its fields, `op` the first of them, and its rules."""
 
     kind: Class
     halves: tuple[Half, ...]
     text: str
     fields: tuple[Field, ...]
+    rules: tuple[Rule, ...] = ()
 
+    @property
+    def reserved(self) -> int:
+        """The bits of the word that have to be zero."""
+        used = (1 << CLASS_BITS) - 1
+        for field in self.fields:
+            used |= field.mask
+        return ((1 << WORD_BITS) - 1) & ~used
+
+
+BUFFERS = (Place.BUFFER_0, Place.BUFFER_1, Place.BOTH_BUFFERS)
+REGISTERS = (Operand.R0, Operand.R1, Operand.R2, Operand.R3)
 
 CLASSES: tuple[InstructionClass, ...] = (
     InstructionClass(
@@ -169,17 +233,35 @@ CLASSES: tuple[InstructionClass, ...] = (
                 "index", 4, 1, "1: column blocks as the index table says; 0: all blocks from 0 to `blocks`"
             ),
             Field("fusion", 5, 3, "neighbouring windows that share a read, minus one"),
-            Field("kernel", 8, 3, "rows of a window, 1 to 7", default=1),
+            Field("kernel", 8, 3, "rows of a window", default=1, accepted=tuple(range(1, 8))),
             Field("blocks", 11, 6, "blocks of results (columns read at once) of a pixel, minus one"),
-            Field("planes", 17, 2, "passes over the input's bit planes, as a power of two: 0, 1 or 2"),
+            Field(
+                "planes", 17, 2, "passes over the input's bit planes, as a power of two", accepted=(0, 1, 2)
+            ),
             Field(
                 "slices",
                 19,
                 2,
-                "columns that the bits of a weight are spread over, as a power of two: 0, 1 or 2",
+                "columns that the bits of a weight are spread over, as a power of two",
+                accepted=(0, 1, 2),
             ),
-            Field("src", 21, 3, "the convolution buffer that is read", Place),
-            Field("des", 24, 3, "the arithmetic half", Place, default=Place.ARITHMETIC),
+            Field("src", 21, 3, "the convolution buffer that is read", Place, accepted=BUFFERS),
+            Field(
+                "des",
+                24,
+                3,
+                "the arithmetic half",
+                Place,
+                default=Place.ARITHMETIC,
+                accepted=(Place.ARITHMETIC,),
+            ),
+        ),
+        (
+            Rule(
+                (Is("op", (ReadOp.FULLY_CONNECTED,)),),
+                (Is("fusion", (0,)),),
+                "the whole map is one window, which has no neighbour",
+            ),
         ),
     ),
     InstructionClass(
@@ -196,6 +278,23 @@ CLASSES: tuple[InstructionClass, ...] = (
             Field("forward", 22, 1, "1: the result is the next instruction's FORWARD operand", default=1),
             Field("when", 23, 1, "for all pixels of a frame, or the last only", When),
         ),
+        (
+            Rule(
+                (Is("op", (AluOp.ISQRT, AluOp.RELU)),),
+                (Is("with", (Operand.ZERO,)),),
+                "these take one operand",
+            ),
+            Rule(
+                (Is("batch", (Batch.WINDOW,)),),
+                (Is("src", (Operand.WINDOW,)), Is("with", (Operand.WINDOW,))),
+                "it is the window's pixels that it is repeated over",
+            ),
+            Rule(
+                (Is("batch", (Batch.FRAME,)),),
+                (Is("src", REGISTERS), Is("with", REGISTERS)),
+                "a register accumulates, and is taken for zero on the frame's first pixel",
+            ),
+        ),
     ),
     InstructionClass(
         Class.N,
@@ -205,11 +304,81 @@ CLASSES: tuple[InstructionClass, ...] = (
             Field("op", 2, 2, "which network", NetworkOp),
             Field("fuse", 4, 1, "1: elements are partial sums, `wide_bits` each; 0: activations"),
             Field("size", 5, 2, "format of an activation", Format),
-            Field("kernel", 7, 3, "rows of the window that the frame is read with, 1 to 7", default=1),
+            Field(
+                "kernel",
+                7,
+                3,
+                "rows of the window that the frame is read with",
+                default=1,
+                accepted=tuple(range(1, 8)),
+            ),
             Field("channels", 10, 12, "channels of a pixel that are moved, minus one"),
-            Field("src", 22, 3, "network or arithmetic half", Place),
-            Field("des", 25, 3, "buffer, arithmetic half or network", Place),
+            Field(
+                "src",
+                22,
+                3,
+                "network or arithmetic half",
+                Place,
+                accepted=(Place.ARITHMETIC, Place.TREE, Place.MESH),
+                required=True,
+            ),
+            Field(
+                "des",
+                25,
+                3,
+                "buffer, arithmetic half or network",
+                Place,
+                accepted=(*BUFFERS, Place.ARITHMETIC, Place.MESH, Place.COLLECTION),
+                required=True,
+            ),
             Field("exit", 28, 1, "1: the last transfer of the program: the table starts over"),
+        ),
+        (
+            Rule(
+                (Is("half", (Half.RERAM,)),),
+                (Is("src", (Place.TREE, Place.MESH)),),
+                "this half's program takes frames in",
+            ),
+            Rule(
+                (Is("half", (Half.ARITHMETIC,)),),
+                (Is("src", (Place.ARITHMETIC,)),),
+                "this half's program sends frames out",
+            ),
+            Rule(
+                (Is("op", (NetworkOp.DISTRIBUTION,)),),
+                (Is("src", (Place.TREE,)),),
+                "the distribution tree leads to the PEs only",
+            ),
+            Rule(
+                (Is("op", (NetworkOp.LOCAL,)),),
+                (Is("src", (Place.MESH, Place.ARITHMETIC)),),
+                "links to neighbours, and within the PE",
+            ),
+            Rule(
+                (Is("op", (NetworkOp.COLLECTION,)),),
+                (Is("src", (Place.ARITHMETIC,)),),
+                "the collection tree leads away from the PEs only",
+            ),
+            Rule(
+                (Is("src", (Place.TREE, Place.MESH)),),
+                (Is("des", (*BUFFERS, Place.ARITHMETIC)),),
+                "what comes in stays; a PE passes frames on in its switch, without an instruction",
+            ),
+            Rule(
+                (Is("op", (NetworkOp.LOCAL,)), Is("src", (Place.ARITHMETIC,))),
+                (Is("des", (*BUFFERS, Place.MESH)),),
+                "results go to a neighbour, or stay for pooling",
+            ),
+            Rule(
+                (Is("op", (NetworkOp.COLLECTION,)),),
+                (Is("des", (Place.COLLECTION,)),),
+                "results go to the collection tree",
+            ),
+            Rule(
+                (Is("fuse", (1,)),),
+                (Is("des", (Place.ARITHMETIC, Place.MESH, Place.COLLECTION)),),
+                "a convolution buffer holds activations",
+            ),
         ),
     ),
     InstructionClass(
@@ -219,8 +388,8 @@ CLASSES: tuple[InstructionClass, ...] = (
         (
             Field("op", 2, 3, "operation", ControlOp),
             Field("mode", 5, 2, "input and output mode"),
-            Field("src", 7, 3, "from", Place),
-            Field("des", 10, 3, "to", Place),
+            Field("src", 7, 3, "from", Place, required=True),
+            Field("des", 10, 3, "to", Place, required=True),
         ),
     ),
 )
