@@ -167,7 +167,7 @@ def value_name(values: type[enum.IntEnum] | None, value: object) -> str:
 def _choice(field: Field) -> str:
     """What a field accepts, in words."""
     legal = field.legal
-    if field.values is None and len(legal) > 2 and legal == tuple(range(legal[0], legal[-1] + 1)):
+    if field.values is None and len(legal) > 2 and list(legal) == list(range(legal[0], legal[-1] + 1)):
         return f"a whole number from {legal[0]} to {legal[-1]}"
     return _join([value_name(field.values, value) for value in legal])
 

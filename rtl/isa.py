@@ -7,8 +7,9 @@ exclude each on its own, the `rules` of the class do: a word that breaks one is 
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 __all__ = [
     "CLASSES", "WORD_BITS", "AluOp", "Batch", "Class", "ControlOp", "Destination", "Field", "Format", "Half",
@@ -157,10 +158,10 @@ class Field:
     accepted: tuple[int, ...] = ()
     required: bool = False
 
-    @property
-    def legal(self) -> tuple[int, ...]:
+    @cached_property
+    def legal(self) -> Sequence[int]:
         """Every value that is legal, in ascending order."""
-        return self.accepted or tuple(int(value) for value in self.values or range(1 << self.width))
+        return self.accepted or tuple(self.values or ()) or range(1 << self.width)
 
     @property
     def mask(self) -> int:
@@ -210,7 +211,7 @@ class InstructionClass:
     fields: tuple[Field, ...]
     rules: tuple[Rule, ...] = ()
 
-    @property
+    @cached_property
     def reserved(self) -> int:
         """The bits of the word that have to be zero."""
         used = (1 << CLASS_BITS) - 1
