@@ -177,7 +177,10 @@ def _plain(kind: type[Node]) -> list[str]:
 
 
 def save(graph: Graph, path: Path) -> None:
-    """Write a graph as `.npz`: `header`, JSON, and the arrays `<node>.weights`, `<node>.bias` and so on."""
+    """Write a graph as `.npz`: `header`, JSON, and the arrays `<node>.weights`, `<node>.bias` and so on.
+
+    Weights of 4 and 8 bits are stored as int8.
+    """
     header: dict[str, Any] = {"format": FORMAT, "name": graph.name, "fill": graph.fill}
     header["input"] = {each.name: getattr(graph.input, each.name) for each in fields(Tensor)}
     header["nodes"] = [
@@ -185,6 +188,9 @@ def save(graph: Graph, path: Path) -> None:
         for node in graph.nodes
     ]
     arrays = {f"{node.name}.{key}": getattr(node, key) for node in graph.nodes for key in node.ARRAYS}
+    for node in graph.nodes:
+        if isinstance(node, Conv) and node.weight_bits <= 8:
+            arrays[f"{node.name}.weights"] = node.weights.astype(np.int8)
     write_npz(Path(path), {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)} | arrays)
 
 
@@ -206,6 +212,10 @@ def load(path: Path) -> Graph:
         raise OhmweaveError(f"{broken} its input must have exactly name, shape, bits, zero_point")
     if set(arrays) != {f"{values['name']}.{key}" for kind, values in nodes for key in kind.ARRAYS}:
         raise OhmweaveError(f"{broken} its arrays must be exactly those of its nodes")
+    for kind, values in nodes:
+        weights = f"{values['name']}.weights"
+        if kind is Conv and arrays[weights].dtype == np.int8:
+            arrays[weights] = arrays[weights].astype(np.int16)
     try:
         made = tuple(
             kind(**values, **{key: arrays[f"{values['name']}.{key}"] for key in kind.ARRAYS})
