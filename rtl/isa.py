@@ -177,7 +177,7 @@ class Is:
     """That a field, or `half`, the half whose table holds the instruction, has one of some values."""
 
     field: str
-    values: tuple[int, ...]
+    values: Sequence[int]
 
     def holds(self, values: Mapping[str, int]) -> bool:
         return values[self.field] in self.values

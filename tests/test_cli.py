@@ -18,7 +18,7 @@ from ohmweave.commands import run as run_command
 from ohmweave.commands.terminal import progress_bars
 from ohmweave.errors import OhmweaveError
 
-ACCEPTED = "bench, emit, export, fetch, run"
+ACCEPTED = "asm, bench, disasm, emit, export, fetch, run"
 
 
 @pytest.fixture
@@ -66,7 +66,10 @@ def test_version(call):
     assert call("--version") == (0, f"ohmweave, version {__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("export",), ("emit",), ("bench",), ("fetch",)])
+COMMANDS = [(), *((name,) for name in ACCEPTED.split(", "))]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help(call, command, option):
     code, out, err = call(*command, option)
