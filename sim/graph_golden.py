@@ -32,8 +32,12 @@ __all__ = ["activations", "classify", "compute", "logits"]
 BATCH_ELEMENTS = 1 << 22
 CHUNK_ENTRIES = 1 << 19
 
-#: Whole numbers below these are exact in float32 and float64.
-SINGLE, DOUBLE = 1 << 24, 1 << 53
+# Sums of products below this are exact in float32; in float64 all are.
+SINGLE = 1 << 24
+# Products of scaling below this are exact in float64, with as much again added for rounding.
+SCALED = 1 << 51
+# What a sum scaled to the left is cut to before: far beyond every clip, and still of 64 bits after the shift.
+FAR = 1 << 40
 
 
 def logits(graph: Graph, images: np.ndarray) -> np.ndarray:
@@ -217,7 +221,7 @@ def _scaler(node: Scaled, tensors: Sequence[Tensor]) -> Callable[[np.ndarray], n
     low, high = node.low, node.high
     mult, shift = node.mult.astype(np.int64), node.shift.astype(np.int64)
     half = np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), 0)
-    if (node.sum_bound(tensors).astype(np.float64) * mult).max() < DOUBLE // 4:  # and half is less than that
+    if (node.sum_bound(tensors).astype(np.float64) * mult).max() < SCALED:
         a, b = (
             np.ldexp(mult.astype(np.float64), -shift),
             np.ldexp((bias * mult + half).astype(np.float64), -shift),
@@ -234,8 +238,7 @@ def _scaler(node: Scaled, tensors: Sequence[Tensor]) -> Callable[[np.ndarray], n
 
     def by_integers(v: np.ndarray) -> np.ndarray:
         q = ((v.astype(np.int64) + bias) * mult + half) >> right
-        # What is far beyond the clip may be less far: it has to fit after the shift to the left.
-        return np.clip(np.clip(q, -DOUBLE >> 16, DOUBLE >> 16) << left, low, high).astype(dtype)
+        return np.clip(np.clip(q, -FAR, FAR) << left, low, high).astype(dtype)
 
     return by_integers
 
