@@ -139,9 +139,9 @@ half's controller finds and reports in the same way.
 VECTORS = """## Vectors, constants and scales
 
 A vector has as many elements as the arithmetic half has lanes: vector v of a pixel holds its channels from v × lanes
-on. Each channel has four constants of its own, `k0` to `k3`, each an addend or a scale. A scale m / 2^s has m, unsigned,
-in its bits 0–15, and s in its bits 16–21, modulo 64: from −16 to 47. Every result is clipped to the range of a lane, and
-then to its format; the clip to an unsigned format is a ReLU.
+on. Each channel has four constants of its own, `k0` to `k3`, each an addend or a scale. A scale m / 2^s has m, which
+is unsigned, in its bits 0–15, and s in its bits 16–21, modulo 64: from −16 to 47. Every result is clipped to the range
+of a lane, and then to its format; the clip to an unsigned format is a ReLU.
 """
 
 EXAMPLES = [
