@@ -138,6 +138,7 @@ class Graph:
 
 def from_network(network: Network) -> Graph:
     """The same integers as a graph; a network of 4 or 8 bits of input, and of 4, 8 or 16 of activations and weights."""
+    check_bits("input_bits of a network that becomes a graph", network.input_bits, (4, 8))
     check_bits("act_bits of a network that becomes a graph", network.act_bits)
     check_bits("weight_bits of a network that becomes a graph", network.weight_bits)
     taken = {layer.name for layer in network.layers}
