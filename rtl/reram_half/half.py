@@ -1,0 +1,203 @@
+"""The ReRAM half of a PE."""
+
+from typing import Any
+
+from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
+from ohmweave.params import PEParams
+from ohmweave.rtl.crossbar import Crossbar, RowLayout
+from ohmweave.rtl.decoder import InstructionLayout
+from ohmweave.rtl.flit import ConfigWrite
+from ohmweave.rtl.indexing_filter import IndexingFilter
+from ohmweave.rtl.isa import Class
+from ohmweave.rtl.reram_half.controller import Controller
+from ohmweave.rtl.reram_half.expander import Expander
+from ohmweave.rtl.reram_half.layouts import RECEIVERS, ErrorLayout, ReadLayout, ReRAMConfig, VectorLayout
+from ohmweave.rtl.reram_half.row_mask import RowMask
+from ohmweave.rtl.reram_half.shift_add import ShiftAdd
+from ohmweave.rtl.reram_half.vectors import Vectors
+from ohmweave.rtl.tile_controller import TileController
+
+__all__ = ["ReRAMHalf"]
+
+
+class ReRAMHalf(Component):
+    """Windows to vectors of results, by a program (Re-ReRAM, sections IV and V).
+
+    The controller starts frames: of transfers into the buffers, which are outside, and of reads. For a frame of reads
+    the expander makes the reads of each window out of the indices of its blocks, the tile controller brings them to
+    the array together with the windows, the sums are shifted and added up to results, and these are put together to
+    vectors for the arithmetic half.
+
+    Parameters
+    ----------
+    params : PEParams
+
+    Ports
+    -----
+    id : In(16)
+        Number of the array, constant.
+    config : In(ReRAMConfig(params))
+        Changes only while `clear` is high.
+    clear : In(1)
+        Forgets all work under way, as the reset does; the tables, the cells and rows being programmed stay.
+    program : In(stream(ConfigWrite)), always ready
+        Instruction table: addresses 2n and 2n + 1 of `Controller`.
+    index : In(stream(ConfigWrite)), always ready
+        Index table of the blocks, as in `IndexingFilter`, of at most colmux entries.
+    rows : In(stream(RowLayout(array)))
+        Rows to program, as in `Crossbar`; they go before reads.
+    window_0, window_1 : In(stream(rows·dac_bits))
+        Windows of the two buffers. A window is taken with its last read.
+    receive : array of Out(stream(InstructionLayout(Class.N))), in the order of `RECEIVERS`
+        Starts the receiver of buffer 0, of buffer 1, of the arithmetic half.
+    result : Out(stream(VectorLayout(params)))
+        Vectors of results, registered; alu_lanes channels each, lane_bits wide, signed.
+    busy : Out(1)
+        The array is reading or being programmed, or holds sums.
+    error : Out(ErrorLayout(reram_program))
+        As in `Controller`.
+
+    Timing
+    ------
+    Latency: the last read of a vector taken by the array in cycle c → vector in cycle c + read_cycles + 2. The first
+    read of a frame starts in the second cycle after its instruction was issued, if its window is there.
+    Throughput: a window of B blocks takes B·S·signs·P·read_cycles cycles, S slices, P planes, without a gap from
+    block to block and window to window, nor from frame to frame for arrays of 3 and more cycles a read, as long as
+    windows are there and vectors are taken in time.
+
+    `window.ready` comes from the windows' and indices' valids, `rows.valid` and registers, and from no other ready.
+
+    Raises `TypeError` when `params` is not a PEParams.
+    """
+
+    def __init__(self, *, params: PEParams):
+        if not isinstance(params, PEParams):
+            raise TypeError(f"params must be PEParams, not {params!r}")
+        self._params = params
+        array = params.array
+        window = stream.Signature(array.rows * array.dac_bits)
+        super().__init__(
+            {
+                "id": In(16),
+                "config": In(ReRAMConfig(params)),
+                "clear": In(1),
+                "program": In(stream.Signature(ConfigWrite)),
+                "index": In(stream.Signature(ConfigWrite)),
+                "rows": In(stream.Signature(RowLayout(array))),
+                "window_0": In(window),
+                "window_1": In(window),
+                "receive": Out(stream.Signature(InstructionLayout(Class.N))).array(len(RECEIVERS)),
+                "result": Out(stream.Signature(VectorLayout(params))),
+                "busy": Out(1),
+                "error": Out(ErrorLayout(params.reram_program)),
+            }
+        )
+
+    @property
+    def params(self) -> PEParams:
+        return self._params
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        params, array = self._params, self._params.array
+
+        def held_in_reset(name: str, component: Any) -> Any:
+            m.submodules[name] = ResetInserter(self.clear)(component)
+            return component
+
+        m.submodules.controller = controller = Controller(params=params)
+        m.submodules.filter = index = IndexingFilter(entries=array.colmux)
+        m.submodules.crossbar = crossbar = Crossbar(array=array)
+        m.submodules.mask = mask = RowMask(params=params.buffer)
+        expander = held_in_reset("expander", Expander(array=array))
+        tile = held_in_reset("tile", TileController(arrays=1, groups=array.colmux))
+        shift_add = held_in_reset("shift_add", ShiftAdd(params=params))
+        vectors = held_in_reset("vectors", Vectors(params=params))
+
+        # Instructions.
+        connect(m, flipped(self.program), controller.program)
+        connect(m, flipped(self.index), index.config)
+        connect(m, flipped(self.rows), crossbar.program)
+        connect(m, controller.frame, expander.frame)
+        connect(m, index.index, expander.index)
+        for inside, outside in zip(controller.receive, self.receive, strict=True):
+            connect(m, inside, flipped(outside))
+        m.d.comb += [
+            controller.config.eq(self.config),
+            controller.clear.eq(self.clear),
+            controller.reading.eq(expander.running),
+            # While the array reads it programs nothing, so that reading ends before the wait does.
+            controller.programming.eq(self.rows.valid | crossbar.busy),
+            crossbar.id.eq(self.id),
+            self.busy.eq(crossbar.busy),
+            self.error.eq(controller.error),
+        ]
+
+        # Reads to the array. What `clear` finds in it is thrown away, and nothing is read before.
+        starts = Signal()
+        ends = Signal()
+        outstanding = Signal()
+        stale = Signal()
+        drains = Signal()
+        request = tile.request[0]
+        m.d.comb += [
+            drains.eq(self.clear | stale),
+            tile.index.valid.eq(expander.read.valid),
+            tile.index.p.index.eq(expander.read.p.group),
+            tile.index.p.first.eq(expander.read.p.first),
+            tile.index.p.last.eq(expander.read.p.end),
+            expander.read.ready.eq(tile.index.ready),
+            crossbar.request.valid.eq(request.valid & ~drains),
+            crossbar.request.payload.eq(request.payload),
+            request.ready.eq(crossbar.request.ready & ~drains),
+            starts.eq(crossbar.request.valid & crossbar.request.ready),
+            ends.eq(crossbar.result.valid & crossbar.result.ready),
+        ]
+        with m.If(starts | ends):
+            m.d.sync += outstanding.eq(starts)
+        with m.If(self.clear | ends):
+            m.d.sync += stale.eq(self.clear & outstanding & ~ends)
+
+        # The window of the frame's buffer.
+        with m.If(expander.running):
+            with m.If(expander.src):
+                m.d.comb += [
+                    tile.window.valid.eq(self.window_1.valid),
+                    self.window_1.ready.eq(tile.window.ready & ~self.clear),
+                ]
+            with m.Else():
+                m.d.comb += [
+                    tile.window.valid.eq(self.window_0.valid),
+                    self.window_0.ready.eq(tile.window.ready & ~self.clear),
+                ]
+        m.d.comb += [
+            mask.window_0.eq(self.window_0.payload),
+            mask.window_1.eq(self.window_1.payload),
+            mask.src.eq(expander.src),
+            mask.split.eq(expander.split),
+            mask.planes.eq(expander.planes),
+            mask.plane.eq(expander.read.p.plane),
+            mask.enable.eq(starts),
+            crossbar.x.eq(mask.x),
+        ]
+
+        # Sums to vectors. One read at a time is in the array, so that one register tells which.
+        read = Signal(ReadLayout(array))
+        with m.If(starts):
+            m.d.sync += read.eq(expander.read.payload)
+        m.d.comb += [
+            tile.result[0].valid.eq(crossbar.result.valid & ~drains),
+            crossbar.result.ready.eq(tile.result[0].ready | drains),
+            tile.forward.ready.eq(1),
+            shift_add.i.valid.eq(tile.write_back.valid),
+            tile.write_back.ready.eq(shift_add.i.ready),
+            shift_add.i.p.sums.eq(crossbar.result.p.sums),
+            shift_add.i.p.reference.eq(crossbar.result.p.reference),
+            shift_add.i.p.read.eq(read),
+        ]
+        connect(m, shift_add.o, vectors.i)
+        connect(m, vectors.o, flipped(self.result))
+        return m

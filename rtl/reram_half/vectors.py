@@ -1,0 +1,105 @@
+"""Vectors of results from blocks of them."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out
+
+from ohmweave.params import PEParams
+from ohmweave.rtl.reram_half.layouts import BlockLayout, VectorLayout
+
+__all__ = ["Vectors"]
+
+
+class Vectors(Component):
+    """Puts vector_blocks blocks of results together, so that the arithmetic half works on all its lanes.
+
+    The n-th block of a window stands in lanes (n mod vector_blocks)·columns_at_once and following of the window's
+    vector n div vector_blocks: blocks are counted as they come, so that those that are pruned leave no hole. The
+    last vector of a window may have fewer blocks; its other lanes are zero. Two vectors wait here while a third is
+    put together, so that the array does not wait for an arithmetic half that takes vectors at its own pace.
+
+    Parameters
+    ----------
+    params : PEParams
+
+    Ports
+    -----
+    i : In(stream(BlockLayout(params)))
+        Blocks; `end` is the last of a window. `ready` is a register: not while two vectors wait.
+    o : Out(stream(VectorLayout(params)))
+        Vectors, registered.
+
+    Timing
+    ------
+    Latency: the block that completes a vector taken in cycle c → vector in cycle c + 1, or after those that wait.
+    Throughput: a block a cycle.
+
+    Raises `TypeError` when `params` is not a PEParams.
+    """
+
+    def __init__(self, *, params: PEParams):
+        if not isinstance(params, PEParams):
+            raise TypeError(f"params must be PEParams, not {params!r}")
+        self._params = params
+        super().__init__(
+            {
+                "i": In(stream.Signature(BlockLayout(params))),
+                "o": Out(stream.Signature(VectorLayout(params))),
+            }
+        )
+
+    @property
+    def params(self) -> PEParams:
+        return self._params
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        params = self._params
+        count = params.vector_blocks
+        block_bits = params.lane_bits * params.array.columns_at_once
+
+        shown = Signal(block_bits * count)
+        spare = Signal.like(shown)
+        made = Signal.like(shown)
+        # All blocks of a vector but the one that completes it.
+        parts = [Signal(block_bits, name=f"part_{n}") for n in range(count - 1)]
+        # At least one bit: a vector of one block would switch on nothing.
+        position = Signal(range(max(count, 2)))
+        valid = Signal()
+        waiting = Signal()
+
+        taken = Signal()
+        completes = Signal()
+        block = self.i.p.values.as_value()
+        m.d.comb += [
+            self.i.ready.eq(~waiting),
+            taken.eq(self.i.valid & ~waiting),
+            completes.eq(taken & (self.i.p.end | (position == count - 1))),
+            self.o.valid.eq(valid),
+            self.o.payload.as_value().eq(shown),
+        ]
+        with m.If(completes), m.Switch(position):
+            for n in range(count):
+                with m.Case(n):
+                    zeros = [Const(0, block_bits)] * (count - 1 - n)
+                    m.d.comb += made.eq(Cat(*parts[:n], block, *zeros))
+        with m.If(completes):
+            m.d.sync += position.eq(0)
+        with m.Elif(taken):
+            m.d.sync += position.eq(position + 1)
+            with m.Switch(position):
+                for n, part in enumerate(parts):
+                    with m.Case(n):
+                        m.d.sync += part.eq(block)
+
+        with m.If(completes & (~valid | self.o.ready)):
+            m.d.sync += [shown.eq(made), valid.eq(1)]
+        with m.Elif(completes):
+            m.d.sync += [spare.eq(made), waiting.eq(1)]
+        with m.Elif(self.o.ready & waiting):
+            m.d.sync += [shown.eq(spare), waiting.eq(0)]
+        with m.Elif(self.o.ready):
+            m.d.sync += valid.eq(0)
+        return m

@@ -1,0 +1,107 @@
+"""Testbench of the vectors of results: windows of any number of blocks, every output in every cycle."""
+
+import random
+from typing import Any
+
+import cocotb
+from cocotb.triggers import RisingEdge
+
+from ohmweave.testbench.lockstep import pack, transfer
+from ohmweave.testbench.stream import PACES, StreamSource, parameters, reset, start
+
+P = parameters()
+BLOCK_BITS, COUNT = P["block_bits"], P["vector_blocks"]
+
+
+class VectorsModel:
+    """Blocks are taken while fewer than two vectors wait."""
+
+    def __init__(self) -> None:
+        self.blocks: list[int] = []
+        self.waiting: list[int] = []
+
+    def cycle(self, word: int | None, ready: bool) -> tuple[bool, int | None]:
+        shown = self.waiting[0] if self.waiting else None
+        accepted = len(self.waiting) < 2
+        if shown is not None and ready:
+            self.waiting.pop(0)
+        if accepted and word is not None:
+            self.blocks.append(word & ((1 << BLOCK_BITS) - 1))
+            if word >> BLOCK_BITS or len(self.blocks) == COUNT:
+                self.waiting.append(pack((block, BLOCK_BITS) for block in self.blocks))
+                self.blocks = []
+        return accepted, shown
+
+
+def windows(source: random.Random, counts: list[int]) -> tuple[list[int], list[int]]:
+    """Words of the blocks of windows of so many blocks each, and their vectors."""
+    words, vectors = [], []
+    for count in counts:
+        blocks = [source.getrandbits(BLOCK_BITS) for _ in range(count)]
+        words += [block | (n == count - 1) << BLOCK_BITS for n, block in enumerate(blocks)]
+        vectors += [
+            pack((block, BLOCK_BITS) for block in blocks[n : n + COUNT]) for n in range(0, count, COUNT)
+        ]
+    return words, vectors
+
+
+async def begin(dut: Any) -> None:
+    dut.i__valid.value = 0
+    dut.i__payload.value = 0
+    dut.o__ready.value = 0
+    await start(dut)
+
+
+@cocotb.test()
+@cocotb.parametrize(pace=PACES)
+async def random_windows(dut: Any, pace: tuple[float, float]) -> None:
+    """Windows of 1 to 2·vector_blocks + 1 blocks."""
+    await begin(dut)
+    source = random.Random(str(pace))
+    words, vectors = windows(source, [source.randint(1, 2 * COUNT + 1) for _ in range(30)])
+    await transfer(dut, words, vectors, VectorsModel(), pace=pace)
+
+
+@cocotb.test()
+async def latency_and_throughput(dut: Any) -> None:
+    """A block a cycle, also where each makes a vector of its own; the vector in the cycle after."""
+    await begin(dut)
+    for count in (1, COUNT, COUNT + 1):
+        words, vectors = windows(random.Random(1), [count] * 8)
+        taken, sent = await transfer(dut, words, vectors, VectorsModel(), pace=PACES[0])
+        assert [cycle for cycle, _ in taken] == list(range(len(words)))
+        complete = [n for n in range(len(words)) if (n % count + 1) % COUNT == 0 or n % count == count - 1]
+        assert [cycle for cycle, _ in sent] == [n + 1 for n in complete]
+
+
+@cocotb.test()
+async def slow_taker(dut: Any) -> None:
+    """With one vector taken late, blocks of the next two vectors are still taken at once."""
+    await begin(dut)
+    words, _ = windows(random.Random(2), [COUNT] * 3)
+    source = StreamSource(dut, "i")
+    feed = cocotb.start_soon(source.run(words))
+    for _ in range(3 * COUNT + 5):
+        await RisingEdge(dut.clk)
+    # One vector is shown, one is in spare, and not a block more was taken.
+    assert [cycle for cycle, _ in source.taken] == list(range(2 * COUNT))
+    feed.cancel()
+    await reset(dut)
+
+
+@cocotb.test()
+async def reset_in_the_middle(dut: Any) -> None:
+    """Nothing of the blocks before is left."""
+    await begin(dut)
+    source = random.Random(3)
+    for after in range(1, 10):
+        words, _ = windows(source, [3, 1, 2, 5])
+        dut.o__ready.value = after % 2
+        feed = cocotb.start_soon(StreamSource(dut, "i").run(words))
+        for _ in range(after):
+            await RisingEdge(dut.clk)
+        feed.cancel()
+        dut.i__valid.value = 0
+        await reset(dut, 1)
+        words, vectors = windows(source, [source.randint(1, 5) for _ in range(3)])
+        await transfer(dut, words, vectors, VectorsModel(), pace=PACES[0])
