@@ -1,0 +1,73 @@
+"""Vectors of elements of configurable width: what the blocks between flits and vectors have in common."""
+
+from collections.abc import Callable
+
+from amaranth.hdl import Module, Value, signed
+from amaranth.lib import data, stream
+
+from ohmweave.params import PEParams
+from ohmweave.rtl.isa import Format
+
+__all__ = [
+    "FORMAT_BITS",
+    "MAX_WIDTH",
+    "UNIT",
+    "WIDE_BITS",
+    "WIDTHS",
+    "OutputLayout",
+    "choose",
+    "values_layout",
+    "vector_stream",
+]
+
+#: Elements are multiples of this many bits wide.
+UNIT = 4
+MAX_WIDTH = 48
+#: Bits that an element on a link can have.
+WIDTHS = range(UNIT, MAX_WIDTH + 1, UNIT)
+#: Bits of elements that are sent as they are in the lanes, in two's complement: partial sums and logits.
+WIDE_BITS = range(16, MAX_WIDTH + 1, UNIT)
+#: Bits of the formats of an activation.
+FORMAT_BITS = {Format.U4: 4, Format.U8: 8, Format.U16: 16}
+
+
+def values_layout(params: PEParams) -> data.ArrayLayout:
+    """The lanes of a vector, signed."""
+    return data.ArrayLayout(signed(params.lane_bits), params.alu_lanes)
+
+
+def vector_stream(params: PEParams) -> stream.Signature:
+    """Stream of vectors."""
+    return stream.Signature(values_layout(params))
+
+
+class OutputLayout(data.StructLayout):
+    """A vector that leaves the arithmetic half.
+
+    values  the lanes
+    size    format of an activation; `WIDE` is the same as `fuse`
+    fuse    the elements are partial sums, as wide as the sender is configured
+    count   lanes that count - 1
+    last    the frame ends
+    """
+
+    def __init__(self, params: PEParams):
+        super().__init__(
+            {
+                "values": values_layout(params),
+                "size": 2,
+                "fuse": 1,
+                "count": range(params.alu_lanes),
+                "last": 1,
+            }
+        )
+
+
+def choose(m: Module, index: Value, count: int, case: Callable[[int], None]) -> None:
+    """A switch over `count` values of `index` in two steps of eight, which a simulator goes through in fewer tests."""
+    with m.Switch(index[3:]):
+        for high in range(-(-count // 8)):
+            with m.Case(high), m.Switch(index[:3]):
+                for low in range(8 * high, min(8 * high + 8, count)):
+                    with m.Case(low % 8):
+                        case(low)

@@ -1,0 +1,151 @@
+"""From vectors to flits, at the exit of a PE."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import Component, In, Out
+
+from ohmweave.errors import OhmweaveError
+from ohmweave.params import PEParams
+from ohmweave.rtl.elements import FORMAT_BITS, MAX_WIDTH, UNIT, WIDE_BITS, OutputLayout, choose
+from ohmweave.rtl.flit import flit_stream
+from ohmweave.rtl.side_receiver import check_width
+
+__all__ = ["Sender", "SenderConfig", "sender_config"]
+
+
+class SenderConfig(data.StructLayout):
+    """From `sender_config()`.
+
+    wide_bits   bits of partial sums and of other elements that are no activations
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"wide_bits": 6})
+
+
+def sender_config(*, wide_bits: int = 32) -> dict[str, int]:
+    """A value for each field of `SenderConfig`; raw logits have 32 bits."""
+    check_width("wide_bits", wide_bits, WIDE_BITS)
+    return {"wide_bits": wide_bits}
+
+
+class Sender(Component):
+    """Packs the vectors of a frame into flits without gaps; a frame's last flit is filled up with zeros.
+
+    Of a vector the lanes 0 … count are sent: as activations of 4, 8 or 16 bits by `size`, or, with `fuse` or size
+    `WIDE`, as two's complement of wide_bits, low bits first. Elements follow each other without gaps across vectors and
+    pixels. Elements wider than the lanes are filled up with the sign; of others the low bits are sent.
+
+    Parameters: params, of the PE; `TypeError` if it is none, `OhmweaveError` unless link_bits is 4 times a power of two.
+    Ports: `config`, constant while vectors come; `i`, vectors; `o`, flits (`config` is 0).
+    Latency: 2 cycles from a vector to its first flit.
+    Throughput: a flit a cycle, without a gap between vectors and frames if the next vector is there when the one
+    before goes, in the cycle of its last full flit; then a frame of N bits takes ⌈N / link_bits⌉ cycles. A vector of
+    less than a flit takes one cycle. A vector is taken while none is inside, or in the cycle in which the one inside goes.
+    """
+
+    def __init__(self, *, params: PEParams):
+        if not isinstance(params, PEParams):
+            raise TypeError(f"params must be PEParams, not {params!r}")
+        self._params = params
+        self._per_flit = per_flit = params.link_bits // UNIT
+        if params.link_bits % UNIT or per_flit & (per_flit - 1):
+            raise OhmweaveError(f"link_bits must be {UNIT} times a power of two, not {params.link_bits}")
+        super().__init__(
+            {
+                "config": In(SenderConfig()),
+                "i": In(stream.Signature(OutputLayout(params))),
+                "o": Out(flit_stream(params.link_bits)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        link, per_flit, lanes = self._params.link_bits, self._per_flit, self._params.alu_lanes
+        words = -(-lanes * MAX_WIDTH // link)
+        raw = Signal(words * link)  # the bits of the vector that is being sent
+        busy = Signal()
+        last = Signal()
+        left = Signal(range(lanes * MAX_WIDTH // UNIT + 1))  # units of it that are still to be sent
+        word = Signal(range(words))
+        rest = Signal(link)  # bits of the vectors before that do not fill a flit
+        fill = Signal(range(per_flit))  # units in it
+        flush = Signal()  # a frame has ended and left something over
+
+        flit = Signal(link)
+        room = Signal()
+        goes = Signal()
+        # What is left fits into this flit and the rest behind it.
+        ends = Signal()
+        total = Signal(range(3 * per_flit))
+        m.d.comb += [
+            room.eq(~self.o.valid | self.o.ready),
+            ends.eq(fill + left < 2 * per_flit),
+            total.eq(fill + left),  # only looked at if it ends
+            goes.eq(busy & ~flush & ends & room),
+            self.i.ready.eq(~busy | goes),
+            self.o.p.data.eq(flit),
+        ]
+        with m.If(room):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(room & flush):
+            m.d.sync += [self.o.valid.eq(1), flit.eq(rest), flush.eq(0), rest.eq(0), fill.eq(0)]
+        with m.Elif(room & busy):
+            window = self._window(m, raw, word)
+            fresh = Cat(window[:link], Mux(ends, window[link:], 0))
+            joined = Signal(3 * link)
+            m.d.comb += joined.eq(rest | (fresh << (fill * UNIT)))
+            full = ~ends | (total >= per_flit)
+            m.d.sync += [
+                flit.eq(joined),
+                self.o.valid.eq(full | last),
+                rest.eq(Mux(full, joined[link:], joined)),
+                word.eq(word + 1),
+                left.eq(left - per_flit),
+            ]
+            with m.If(ends):
+                m.d.sync += [fill.eq(total), flush.eq(last & full & (total != per_flit))]
+                with m.If(last & ~full):
+                    m.d.sync += [rest.eq(0), fill.eq(0)]
+        with m.If(self.i.ready):
+            m.d.sync += busy.eq(self.i.valid)
+            with m.If(self.i.valid):
+                m.d.sync += [last.eq(self.i.p.last), word.eq(0)]
+                self._load(m, raw, left)
+        return m
+
+    def _window(self, m: Module, raw: Signal, word: Signal) -> Signal:
+        """Two words of `raw` from `word` on."""
+        link = self._params.link_bits
+        window = Signal(2 * link)
+
+        def get(at: int) -> None:
+            m.d.comb += window.eq(raw[at * link : (at + 2) * link])
+
+        choose(m, word, len(raw) // link, get)
+        return window
+
+    def _load(self, m: Module, raw: Signal, left: Signal) -> None:
+        """Cut the lanes that count to the width of their elements; the bits behind them are zero."""
+        values, count, lanes = self.i.p.values, self.i.p.count, self._params.alu_lanes
+        lane_bits = self._params.lane_bits
+        counted = Signal(data.ArrayLayout(lane_bits, lanes))
+        for lane in range(lanes):
+            m.d.comb += counted[lane].eq(Mux(lane <= count, values[lane], 0))
+        width = Signal(6)
+        m.d.comb += width.eq(self.config.wide_bits)
+        with m.If(~self.i.p.fuse), m.Switch(self.i.p.size):
+            for size, bits in FORMAT_BITS.items():
+                with m.Case(int(size)):
+                    m.d.comb += width.eq(bits)
+        with m.Switch(width):
+            for bits in sorted({*FORMAT_BITS.values(), *WIDE_BITS}):
+                with m.Case(bits):
+                    cut = [
+                        Cat(counted[lane][:bits], counted[lane][-1].replicate(max(0, bits - lane_bits)))
+                        for lane in range(lanes)
+                    ]
+                    m.d.sync += [
+                        raw.eq(Cat(*cut, Const(0, len(raw) - bits * lanes))),
+                        left.eq((count + 1) * (bits // UNIT)),
+                    ]
