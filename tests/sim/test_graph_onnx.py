@@ -137,6 +137,25 @@ def test_sums_from_2_to_the_31():
     check(graph, images)
 
 
+@pytest.mark.parametrize("fill", [(0, 0), (0, 7), (9, 9), (200, 0)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_fill_of_each_channel(fill, transposed):
+    weights = np.random.default_rng(1).integers(-128, 128, (3, 2, 3, 3)).astype(np.int16)
+    node = Conv(
+        name="conv",
+        input="image",
+        weights=weights,
+        bias=np.zeros(3, np.int64),
+        bits=RAW_BITS,
+        stride=(2, 2),
+        pads=(1, 1, 1, 0),
+        transposed=transposed,
+    )
+    image = Tensor(name="image", shape=(2, 5, 5), bits=8)
+    graph = Graph(name="fill", input=image, nodes=(node,), fill=fill)
+    check(graph, random_images(graph, 2, 1))
+
+
 def test_long_sums_are_split(monkeypatch):
     """More products than 32 bits hold for certain: several ConvIntegers of some input channels each."""
     channels = 40
