@@ -91,9 +91,9 @@ def receiver_config(
             f"planes must be at most {params.link_bits // params.buffer.act_bits}, those of a flit, not {planes}"
         )
     before, taken, after = channel_range(channels, first, taken)
-    plane_lanes = params.buffer.pixel_lanes(kernel) // planes  # type: ignore[arg-type]
+    plane_lanes = params.buffer.pixel_lanes(kernel) // planes
     if not plane_lanes:
-        raise OhmweaveError(f"planes must be at most the lanes of a pixel, {params.buffer.pixel_lanes(kernel)}, "  # type: ignore[arg-type]
+        raise OhmweaveError(f"planes must be at most the lanes of a pixel, {params.buffer.pixel_lanes(kernel)}, "
                             f"not {planes}")  # fmt: skip
     word = plane_lanes if word is None else word
     whole("channels of a word", word, 1, plane_lanes)

@@ -36,12 +36,14 @@ class Sender(Component):
     `WIDE`, as two's complement of wide_bits, low bits first. Elements follow each other without gaps across vectors and
     pixels. Elements wider than the lanes are filled up with the sign; of others the low bits are sent.
 
-    Parameters: params, of the PE; `TypeError` if it is none, `OhmweaveError` unless link_bits is 4 times a power of two.
+    Parameters: params, of the PE; `TypeError` if it is none, `OhmweaveError` unless link_bits is 4 times a power of
+    two.
     Ports: `config`, constant while vectors come; `i`, vectors; `o`, flits (`config` is 0).
     Latency: 2 cycles from a vector to its first flit.
     Throughput: a flit a cycle, without a gap between vectors and frames if the next vector is there when the one
     before goes, in the cycle of its last full flit; then a frame of N bits takes ⌈N / link_bits⌉ cycles. A vector of
-    less than a flit takes one cycle. A vector is taken while none is inside, or in the cycle in which the one inside goes.
+    less than a flit takes one cycle. A vector is taken while none is inside, or in the cycle in which the one inside
+    goes.
     """
 
     def __init__(self, *, params: PEParams):
@@ -91,10 +93,9 @@ class Sender(Component):
         with m.If(room & flush):
             m.d.sync += [self.o.valid.eq(1), flit.eq(rest), flush.eq(0), rest.eq(0), fill.eq(0)]
         with m.Elif(room & busy):
-            window = self._window(m, raw, word)
-            fresh = Cat(window[:link], Mux(ends, window[link:], 0))
+            # The bits beyond `fill` in `rest` are those that the next word puts there again.
             joined = Signal(3 * link)
-            m.d.comb += joined.eq(rest | (fresh << (fill * UNIT)))
+            m.d.comb += joined.eq(rest | (self._window(m, raw, word) << (fill * UNIT)))
             full = ~ends | (total >= per_flit)
             m.d.sync += [
                 flit.eq(joined),

@@ -103,7 +103,8 @@ class SideReceiver(Component):
 
     The bits of a vector are collected as they come; complete, they are cut into lanes while the next ones come in.
 
-    Parameters: params, of the PE; `TypeError` if it is none, `OhmweaveError` unless link_bits is 4 times a power of two.
+    Parameters: params, of the PE; `TypeError` if it is none, `OhmweaveError` unless link_bits is 4 times a power of
+    two.
     Ports: `config`, constant from reset on; `start`, a token lets one frame in, as in `Receiver`; `i`, flits (`data`
     only); `o`, vectors.
     Latency: a vector is valid 2 cycles after the flit with its last bit was taken, if the one before was taken.
