@@ -13,10 +13,12 @@ import pytest
 from rich.console import Console
 
 from ohmweave import __version__, cli
-from ohmweave.commands import bench, fetch
+from ohmweave.commands import bench, fetch, float_options
 from ohmweave.commands import run as run_command
+from ohmweave.commands.options import FLOAT_MODELS
 from ohmweave.commands.terminal import progress_bars
 from ohmweave.errors import OhmweaveError
+from ohmweave.sim.network import BUILTIN
 
 ACCEPTED = "asm, bench, disasm, emit, export, fetch, run"
 
@@ -143,6 +145,9 @@ BACKEND_SENTENCE = (
     "Invalid value for '--backend': '{}' is not one of "
     f"{', '.join(repr(name) for name in run_command.BACKENDS)} {HELP}"
 )
+MODELS = ", ".join((*BUILTIN, *FLOAT_MODELS))
+MODEL_SENTENCE = f"MODEL must be one of {MODELS}, an .npz network file or an .onnx file, not '{{}}'"
+FLOAT_WEIGHTS_SENTENCE = f"--weights is for {', '.join(FLOAT_MODELS)}, and a.onnx has weights of its own"
 
 
 @pytest.mark.parametrize(
@@ -151,10 +156,13 @@ BACKEND_SENTENCE = (
         (["walk"], f"the command must be one of {ACCEPTED}, not 'walk' (see ohmweave --help)"),
         (["--colour"], "No such option '--colour' (see ohmweave --help)"),
         (["run"], f"Missing argument 'MODEL' {HELP}"),
-        (["run", "resnet99"], "MODEL must be one of lenet5 or an .npz network file, not 'resnet99'"),
+        (["run", "resnet99"], MODEL_SENTENCE.format("resnet99")),
+        (["run", "net.onnx"], "net.onnx cannot be read: No such file or directory"),
+        (["run", "lenet5", "--mean", "0.5"], "--mean is for float networks, and lenet5 has integers already"),
+        (["run", "a.onnx", "--weights", "a.pth"], FLOAT_WEIGHTS_SENTENCE),
         (
-            ["run", "net.onnx"],
-            "MODEL must be one of lenet5 or an .npz network file: ONNX files such as net.onnx are not supported yet",
+            ["run", "generator", "--mean", "0.5,x"],
+            f"Invalid value for '--mean': '0.5,x' is not one number, or one a channel with commas between {HELP}",
         ),
         (["run", "no.npz"], "the network file no.npz cannot be read: No such file or directory"),
         (["run", "lenet5", "--backend", "spice"], BACKEND_SENTENCE.format("spice")),
@@ -404,7 +412,7 @@ def test_out_of_memory(call, monkeypatch):
     def exhausted(*_args):
         raise MemoryError
 
-    monkeypatch.setattr(run_command, "load_model", exhausted)
+    monkeypatch.setattr(run_command, "load_integers", exhausted)
     code, _, err = call("run", "lenet5")
     assert code == 2
     assert err.startswith("there is not enough memory for this")
@@ -414,7 +422,7 @@ def test_other_errors_of_files(call, monkeypatch):
     def gone(*_args):
         raise OSError(5, "Input/output error", "x.npz")
 
-    monkeypatch.setattr(run_command, "load_model", gone)
+    monkeypatch.setattr(run_command, "load_integers", gone)
     assert call("run", "lenet5") == (2, "", "Input/output error (x.npz)")
 
 
@@ -424,7 +432,7 @@ def test_mistakes_of_ours_are_not_hidden(call, monkeypatch):
     def broken(*_args):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(run_command, "load_model", broken)
+    monkeypatch.setattr(run_command, "load_integers", broken)
     with pytest.raises(ZeroDivisionError):
         call("run", "lenet5")
 
@@ -432,8 +440,11 @@ def test_mistakes_of_ours_are_not_hidden(call, monkeypatch):
 def test_lists_of_choices_are_those_of_the_library():
     from ohmweave.bench import BENCHES
     from ohmweave.sim.datasets import DATASETS, LOADERS
+    from ohmweave.sim.models import MODELS
+    from ohmweave.sim.quantise import RANGES
     from ohmweave.sim.run import BACKENDS
 
+    assert (FLOAT_MODELS, float_options.RANGES) == (MODELS, RANGES)
     assert run_command.BACKENDS == BACKENDS
     assert tuple(DATASETS) == tuple(LOADERS) == fetch.DATASETS
     assert tuple(BENCHES) == bench.BENCHES

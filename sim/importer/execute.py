@@ -25,7 +25,7 @@ from ohmweave.sim.importer.record import (
     Slice,
 )
 
-__all__ = ["float_model", "run_float"]
+__all__ = ["GraphBuilder", "emit", "float_model", "run_float"]
 
 OPSET = 17
 IR_VERSION = 8
@@ -34,7 +34,9 @@ BATCH_BYTES = 128 << 20
 BATCH_IMAGES = 32
 
 
-class _Builder:
+class GraphBuilder:
+    """ONNX nodes and constants under construction."""
+
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
@@ -50,9 +52,9 @@ class _Builder:
 
 def float_model(graph: FloatGraph, outputs: Sequence[str] = ()) -> onnx.ModelProto:
     """The network as ONNX with a free batch; `outputs` are given besides the network's own."""
-    builder = _Builder()
+    builder = GraphBuilder()
     for node in graph.nodes:
-        _emit(builder, node, graph)
+        emit(builder, node, graph)
     wanted = list(dict.fromkeys([*outputs, graph.output]))
     values = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *graph.shapes[name]])
@@ -62,7 +64,8 @@ def float_model(graph: FloatGraph, outputs: Sequence[str] = ()) -> onnx.ModelPro
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 
 
-def _emit(builder: _Builder, node: FloatNode, graph: FloatGraph) -> None:
+def emit(builder: GraphBuilder, node: FloatNode, graph: FloatGraph) -> None:
+    """Append the ONNX nodes of a float node."""
     out, first = node.output, node.inputs[0]
 
     def constant(key: str, value: Any, dtype: Any = np.float32) -> str:

@@ -38,6 +38,10 @@ class Quantised:
     floats: Mapping[str, str]
     notes: tuple[str, ...]
 
+    def sentences(self) -> list[str]:
+        """What people should know about it."""
+        return [*self.notes, f"1 of the output stands for {self.logit_scale:.6g} of the float network's"]
+
 
 def quantise(
     network: FloatGraph,

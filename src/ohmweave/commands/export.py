@@ -1,10 +1,12 @@
 """`ohmweave export`: a network as an ONNX graph."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ohmweave.commands.options import load_model, model_argument
+from ohmweave.commands.float_options import FloatChoices, float_options, load_integers
+from ohmweave.commands.options import model_argument
 
 __all__ = ["command"]
 
@@ -19,17 +21,31 @@ __all__ = ["command"]
     metavar="FILE",
     help="Where to write the graph.",
 )
-def command(model: str, path: Path) -> int:
+@float_options
+def command(model: str, path: Path, **choices: Any) -> int:
     """Write MODEL as an ONNX graph of integers and standard operators.
 
-    MODEL is `lenet5` or an .npz network file. The graph's input is `images`, (N,C,H,W) uint8, raw pixels; its output
-    is `logits`, (N,classes) integers. ONNX Runtime computes the same integers as the netlist.
+    MODEL is `lenet5`, an .npz network file, an .onnx file of a float network, which is quantised first, or `resnet18`,
+    `resnet34` or `generator`. The graph's input is `images`, (N,C,H,W) uint8, raw pixels; its output is `logits`,
+    (N,classes) integers. ONNX Runtime computes the same integers as the netlist.
     """
-    network = load_model(model)
+    from rich.console import Console
 
-    from ohmweave.commands.terminal import output
-    from ohmweave.sim.onnx_export import export_onnx
+    from ohmweave.commands.terminal import output, progress_bars
+    from ohmweave.sim.network import Network
 
-    export_onnx(network, path)
-    output().print(f"wrote {path}", markup=False, soft_wrap=True)
+    with progress_bars(Console(stderr=True)) as progress:
+        network = load_integers(model, FloatChoices(**choices), progress)
+    console = output()
+    if isinstance(network, Network):
+        from ohmweave.sim.onnx_export import export_onnx
+
+        export_onnx(network, path)
+    else:
+        from ohmweave.sim import graph_onnx
+
+        graph_onnx.export_onnx(network.graph, path)
+        for sentence in network.sentences():
+            console.print(sentence, markup=False, soft_wrap=True)
+    console.print(f"wrote {path}", markup=False, soft_wrap=True)
     return 0

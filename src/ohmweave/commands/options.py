@@ -12,7 +12,10 @@ from ohmweave.presets import PRESETS
 if TYPE_CHECKING:
     from ohmweave.sim.network import Network
 
-__all__ = ["arch_option", "check_output_folder", "load_model", "model_argument", "out_option"]
+__all__ = ["FLOAT_MODELS", "arch_option", "check_output_folder", "load_model", "model_argument", "out_option"]
+
+#: Float networks by name; the same as `ohmweave.sim.models.MODELS`, a test compares them.
+FLOAT_MODELS = ("resnet18", "resnet34", "generator")
 
 model_argument = click.argument("model", metavar="MODEL")
 
@@ -47,12 +50,8 @@ def load_model(model: str) -> "Network":
         return builtin(model)
     if model.endswith(".npz"):
         return load(Path(model))
-    if model.endswith(".onnx"):
-        raise OhmweaveError(
-            f"MODEL must be one of {', '.join(BUILTIN)} or an .npz network file: "
-            f"ONNX files such as {model} are not supported yet"
-        )
-    raise OhmweaveError(f"MODEL must be one of {', '.join(BUILTIN)} or an .npz network file, not {model!r}")
+    names = ", ".join((*BUILTIN, *FLOAT_MODELS))
+    raise OhmweaveError(f"MODEL must be one of {names}, an .npz network file or an .onnx file, not {model!r}")
 
 
 def check_output_folder(folder: Path) -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ohmweave.commands.options import arch_option, check_output_folder, load_model, model_argument, out_option
+from ohmweave.commands.float_options import FloatChoices, float_options, is_float, load_integers, load_pixels
+from ohmweave.commands.options import arch_option, check_output_folder, model_argument, out_option
 from ohmweave.config import load_architecture
 from ohmweave.errors import OhmweaveError
 
@@ -49,6 +50,7 @@ EXIT_MISMATCH = 1
 @click.option(
     "--waves", type=click.Path(path_type=Path), metavar="FILE", help="Write waveforms there (.vcd or .fst)."
 )
+@float_options
 def command(
     model: str,
     arch: str,
@@ -58,37 +60,43 @@ def command(
     jobs: int,
     out: Path,
     waves: Path | None,
+    **choices: Any,
 ) -> int:
     """Run images through MODEL on the generated netlist, and check every output against the golden model.
 
-    MODEL is `lenet5` or an .npz network file. Prints a table, writes result.json and logits.npy into the output
-    folder; the exit code is 1 if any image's outputs differ from the golden model's.
+    MODEL is `lenet5`, an .npz network file, an .onnx file of a float network, which is quantised first, or `resnet18`,
+    `resnet34` or `generator`. Prints a table, writes result.json and logits.npy into the output folder; the exit code
+    is 1 if any image's outputs differ from the golden model's.
     """
     architecture = load_architecture(arch)
-    network = load_model(model)
-    image_set = load_image_set(model, network, images, limit)
-    check_output_folder(out)
+    if is_float(model):
+        check_output_folder(out)  # before the time that quantisation takes
 
     from rich.console import Console
 
     from ohmweave.commands.terminal import output, progress_bars
     from ohmweave.sim import report
+    from ohmweave.sim.network import Network
     from ohmweave.sim.run import run
+    from ohmweave.sim.run_graph import run_graph
 
+    sentences: list[str] = []
     with progress_bars(Console(stderr=True)) as progress:
-        outcome = run(
-            network,
-            image_set,
-            architecture.params,
-            arch=architecture.name,
-            backend=backend,
-            jobs=jobs,
-            waves=waves,
-            progress=progress,
-        )
+        network = load_integers(model, FloatChoices(**choices), progress)
+        settings: dict[str, Any] = {"arch": architecture.name, "backend": backend, "waves": waves}
+        if isinstance(network, Network):
+            image_set = load_image_set(model, network, images, limit)
+            check_output_folder(out)
+            outcome = run(network, image_set, architecture.params, jobs=jobs, progress=progress, **settings)
+        else:
+            image_set = load_pixels(model, network, images, limit)
+            outcome = run_graph(network.graph, image_set, **settings)
+            sentences = network.sentences()
     # The files first: they are there also when nobody reads the table to its end.
     report.write(out, outcome.report, outcome.logits)
     console = output()
+    for sentence in sentences:
+        console.print(sentence, markup=False, soft_wrap=True)
     report.show(console, outcome.report)
     console.print(f"wrote {out / 'result.json'} and {out / 'logits.npy'}", highlight=False, markup=False)
     return EXIT_MISMATCH if outcome.report.mismatches else 0
