@@ -2,11 +2,11 @@
 
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import In, Out
 
 from ohmweave.params import PEParams
-from ohmweave.rtl.arithmetic.divider import Divider
-from ohmweave.rtl.arithmetic.formats import MAX_SHIFT, MIN_SHIFT, MULT_BITS, ScaleLayout
+from ohmweave.rtl.arithmetic.formats import MAX_SHIFT, MIN_SHIFT, MULT_BITS, QUOTIENT_BITS, ScaleLayout
+from ohmweave.rtl.arithmetic.lane_group import Lane
 from ohmweave.rtl.isa import AluOp, Format
 
 __all__ = ["FORMAT_BITS", "AluLane"]
@@ -15,17 +15,19 @@ __all__ = ["FORMAT_BITS", "AluLane"]
 FORMAT_BITS = {Format.U4: 4, Format.U8: 8, Format.U16: 16}
 
 
-class AluLane(Component):
-    """Adds, subtracts, multiplies, divides, compares, and saturates what it and the SFU lane beside it found.
+class AluLane(Lane):
+    """Adds, subtracts, multiplies, compares; and saturates, also what the divider or the SFU lane beside it found.
 
     Re-ReRAM, section IV.B. A value is clipped to the signed range of a lane, and then to that of its `size`.
 
     Parameters: params, of the PE.
-    Ports: `enable`, a cycle of operation `op` on this lane; `first`, it is the first, with operands `a` and `b`;
-    `write`, it is the last: `result` is set at its end, in format `size`; `special`, what ISQRT writes.
-    Latency: a cycle, DIV four; nothing is kept from one operation to the next but `result`. An `op` that is none
-    gives 0.
+    Ports: `enable`, set `result` to that of operation `op` in format `size`, on operands `a` and `b`, or for DIV
+    `quotient` and for ISQRT `scale`. An `op` that is none gives 0.
+    Latency: a cycle. Throughput: one operation a cycle.
     """
+
+    module = "alu_lanes"
+    common = frozenset({"enable", "op", "size"})
 
     def __init__(self, *, params: PEParams):
         self._params = params
@@ -33,13 +35,12 @@ class AluLane(Component):
         super().__init__(
             {
                 "enable": In(1),
-                "first": In(1),
-                "write": In(1),
                 "op": In(AluOp),
                 "size": In(Format),
                 "a": In(signed(bits)),
                 "b": In(bits),
-                "special": In(ScaleLayout().size),
+                "quotient": In(signed(QUOTIENT_BITS + 2)),
+                "scale": In(ScaleLayout().size),
                 "result": Out(signed(bits)),
             }
         )
@@ -48,17 +49,10 @@ class AluLane(Component):
         m = Module()
         bits = self._params.lane_bits
         b = self.b.as_signed()
-        m.submodules.divider = divider = Divider(params=self._params)
-        m.d.comb += [
-            divider.step.eq(self.enable & (self.op == AluOp.DIV)),
-            divider.first.eq(self.first),
-            divider.a.eq(self.a),
-            divider.b.eq(b),
-        ]
         product = self._product(m)
         value = Signal(signed(bits + 1))
         clipped = Signal(signed(bits))
-        with m.If(self.write):
+        with m.If(self.enable):
             with m.Switch(self.op):
                 with m.Case(AluOp.ADD):
                     m.d.comb += value.eq(self.a + b)
@@ -67,9 +61,9 @@ class AluLane(Component):
                 with m.Case(AluOp.MUL):
                     m.d.comb += value.eq(product)
                 with m.Case(AluOp.DIV):
-                    m.d.comb += value.eq(divider.quotient)
+                    m.d.comb += value.eq(self.quotient)
                 with m.Case(AluOp.ISQRT):
-                    m.d.comb += value.eq(self.special)
+                    m.d.comb += value.eq(self.scale)
                 with m.Case(AluOp.RELU):
                     m.d.comb += value.eq(Mux(self.a < 0, 0, self.a))
                 with m.Case(AluOp.MAX):
@@ -100,7 +94,7 @@ class AluLane(Component):
         rounded = Signal(signed(len(shifted)))
         product = Signal(signed(bits + 1))
         amount = Signal(range(MAX_SHIFT - MIN_SHIFT + 1))
-        with m.If(self.write & (self.op == AluOp.MUL)):
+        with m.If(self.enable & (self.op == AluOp.MUL)):
             m.d.comb += [
                 full.eq(self.a * scale.mult),
                 # Modulo 64, as the shift's code is.

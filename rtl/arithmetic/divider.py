@@ -1,10 +1,11 @@
 """Division on one lane, a few bits of the quotient a cycle."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import In, Out
 
 from ohmweave.params import PEParams
 from ohmweave.rtl.arithmetic.formats import CYCLES, QUOTIENT_BITS
+from ohmweave.rtl.arithmetic.lane_group import Lane
 from ohmweave.rtl.isa import AluOp
 
 __all__ = ["Divider"]
@@ -13,7 +14,7 @@ __all__ = ["Divider"]
 BITS_A_CYCLE = QUOTIENT_BITS // CYCLES[AluOp.DIV]
 
 
-class Divider(Component):
+class Divider(Lane):
     """Rounded quotient of two signed numbers, halves up: clip(⌊a/b + 1/2⌋, -2^24, 2^24).
 
     By zero: 2^24 with the sign of `a`, and 0/0 = 0. Restoring division of the magnitudes, radix 2^6: what is left of
@@ -25,6 +26,9 @@ class Divider(Component):
     step, in that cycle.
     Latency and throughput: 4 cycles, one division at a time.
     """
+
+    module = "dividers"
+    common = frozenset({"step", "first"})
 
     def __init__(self, *, params: PEParams):
         self._bits = params.lane_bits

@@ -1,10 +1,11 @@
 """One lane of the special function unit: inverse square roots."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import In, Out
 
 from ohmweave.params import PEParams
 from ohmweave.rtl.arithmetic.formats import CYCLES, MULT_BITS, ScaleLayout
+from ohmweave.rtl.arithmetic.lane_group import Lane
 from ohmweave.rtl.isa import AluOp
 
 __all__ = ["SfuLane"]
@@ -17,7 +18,7 @@ DIGITS = STEPS * BITS_A_CYCLE
 EXTRA = DIGITS + 1 - MULT_BITS
 
 
-class SfuLane(Component):
+class SfuLane(Lane):
     """The scale nearest to 1/√x of a whole number x; x below 1 counts as 1.
 
     Re-ReRAM, section IV.B. With x·4^z = M normalised to 2^(w-2) ≤ M < 2^w the multiplier is
@@ -31,6 +32,9 @@ class SfuLane(Component):
     Ports: `start`, x is in `a`; `step`, the next three digits; `scale`, in the cycle after the last step.
     Latency: 8 cycles with the one that normalises, six steps, and the one in which `scale` is taken.
     """
+
+    module = "sfu_lanes"
+    common = frozenset({"start", "step", "finish"})
 
     def __init__(self, *, params: PEParams):
         self._bits = params.lane_bits

@@ -1,12 +1,16 @@
 """ALU and SFU lanes behind one stream of requests and one of results."""
 
-from amaranth.hdl import Module, Mux, Signal
+from math import gcd
+
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import PEParams
 from ohmweave.rtl.arithmetic.alu import AluLane
+from ohmweave.rtl.arithmetic.divider import Divider
 from ohmweave.rtl.arithmetic.formats import CYCLES, VectorLayout
+from ohmweave.rtl.arithmetic.lane_group import GROUP_LANES, Lane, LaneGroup
 from ohmweave.rtl.arithmetic.sfu import SfuLane
 from ohmweave.rtl.isa import AluOp, Format
 from ohmweave.rtl.netlist import instantiate
@@ -17,19 +21,19 @@ __all__ = ["RequestLayout", "VectorUnit"]
 class RequestLayout(data.StructLayout):
     """One operation on all lanes.
 
-    op    operation
-    size  format of the result
     a     first operands, signed
     b     second operands: signed numbers, or scales (`ScaleLayout`) for MUL; RELU and ISQRT ignore them
+    op    operation
+    size  format of the result
     """
 
     def __init__(self, params: PEParams):
         super().__init__(
             {
-                "op": AluOp,
-                "size": Format,
                 "a": VectorLayout(params),
                 "b": data.ArrayLayout(params.lane_bits, params.alu_lanes),
+                "op": AluOp,
+                "size": Format,
             }
         )
 
@@ -49,7 +53,7 @@ class VectorUnit(Component):
     0 in one cycle. `docs/number-formats.md` has the formats.
 
     Parameters: params, of the PE: alu_lanes and lane_bits.
-    Ports: `request`, `result`.
+    Ports: `request`, `result`; `clear`, drop what is under way and what waits, as a reset does.
     Latency: n cycles from taking a request to its result, n = 4 for DIV, 8 for ISQRT, 1 for all others.
     Throughput: a request every n cycles. While one is worked on none is taken, nor while a result waits.
 
@@ -62,6 +66,7 @@ class VectorUnit(Component):
         self._params = params
         super().__init__(
             {
+                "clear": In(1),
                 "request": In(stream.Signature(RequestLayout(params))),
                 "result": Out(stream.Signature(VectorLayout(params))),
             }
@@ -76,22 +81,18 @@ class VectorUnit(Component):
         taken, finish = Signal(), Signal()
         op, size = Signal(AluOp), Signal(Format)
         idle = left == 0
-        long = [op for op, cycles in CYCLES.items() if cycles > 1]
+        long = [slow for slow, cycles in CYCLES.items() if cycles > 1]
+        starts = Signal()
         m.d.comb += [
             request.ready.eq(idle & (~result.valid | result.ready)),
             taken.eq(request.valid & request.ready),
+            starts.eq(Cat(request.p.op == slow for slow in long).any()),
+            finish.eq(Mux(idle, taken & ~starts, left == 1)),
             op.eq(Mux(idle, request.p.op, held.op)),
             size.eq(Mux(idle, request.p.size, held.size)),
         ]
-        with m.If(idle):
-            with m.Switch(request.p.op):
-                with m.Case(*long):
-                    m.d.comb += finish.eq(0)
-                with m.Default():
-                    m.d.comb += finish.eq(taken)
-        with m.Else():
+        with m.If(~idle):
             m.d.sync += left.eq(left - 1)
-            m.d.comb += finish.eq(left == 1)
         with m.If(result.ready):
             m.d.sync += result.valid.eq(0)
         with m.If(taken):
@@ -103,25 +104,53 @@ class VectorUnit(Component):
         with m.If(finish):
             m.d.sync += result.valid.eq(1)
 
-        special = op == AluOp.ISQRT
-        working = Signal()
-        m.d.comb += working.eq(taken | ~idle)
-        for lane in range(self._params.alu_lanes):
-            alu = instantiate(m, platform, f"alu_{lane}", "alu_lane", lambda: AluLane(params=self._params))
-            sfu = instantiate(m, platform, f"sfu_{lane}", "sfu_lane", lambda: SfuLane(params=self._params))
+        # What the lanes hold besides `result` is set anew by each operation, so they need not be cleared.
+        with m.If(self.clear):
+            m.d.sync += [left.eq(0), result.valid.eq(0)]
+
+        divide, divider_first, root_start, root_step, root_finish = (Signal() for _ in range(5))
+        m.d.comb += [
+            divide.eq((taken | ~idle) & (op == AluOp.DIV)),
+            divider_first.eq(divide & idle),
+            root_start.eq(taken & (op == AluOp.ISQRT)),
+            root_step.eq(~idle & ~finish & (op == AluOp.ISQRT)),
+            root_finish.eq(finish & (op == AluOp.ISQRT)),
+        ]
+        # Inputs that do not change while a lane has nothing to do let a simulator leave it alone.
+        count = gcd(GROUP_LANES, self._params.alu_lanes)
+        for n in range(self._params.alu_lanes // count):
+            alu = self._group(m, platform, f"alu_{n}", AluLane, count)
+            divider = self._group(m, platform, f"divider_{n}", Divider, count)
+            sfu = self._group(m, platform, f"sfu_{n}", SfuLane, count)
+            lanes = slice(n * count, (n + 1) * count)
+            a, b = Signal.like(alu.a, name=f"a_{n}"), Signal.like(alu.b, name=f"b_{n}")
+            with m.If(taken):
+                m.d.comb += [a.eq(request.p.a[lanes]), b.eq(request.p.b[lanes])]
+            with m.If(divider_first):
+                m.d.comb += [divider.a.eq(a), divider.b.eq(b)]
+            with m.If(root_start):
+                m.d.comb += sfu.a.eq(a)
             m.d.comb += [
-                alu.enable.eq(working),
-                alu.first.eq(idle),
-                alu.write.eq(finish),
+                divider.step.eq(divide),
+                divider.first.eq(divider_first),
+                sfu.start.eq(root_start),
+                sfu.step.eq(root_step),
+                sfu.finish.eq(root_finish),
+                alu.enable.eq(finish),
                 alu.op.eq(op),
                 alu.size.eq(size),
-                alu.a.eq(request.p.a[lane]),
-                alu.b.eq(request.p.b[lane]),
-                alu.special.eq(sfu.scale),
-                result.p[lane].eq(alu.result),
-                sfu.start.eq(taken & special),
-                sfu.step.eq(~idle & ~finish & special),
-                sfu.finish.eq(finish & special),
-                sfu.a.eq(request.p.a[lane]),
+                alu.a.eq(a),
+                alu.b.eq(b),
+                alu.quotient.eq(divider.quotient),
+                alu.scale.eq(sfu.scale),
+                result.p[lanes].eq(alu.result),
             ]
         return m
+
+    def _group(self, m: Module, platform: object, name: str, lane: type[Lane], count: int) -> LaneGroup:
+        """A group of lanes, the same module for each group."""
+
+        def make() -> LaneGroup:
+            return LaneGroup(lane=lambda: lane(params=self._params), common=lane.common, count=count)
+
+        return instantiate(m, platform, name, lane.module, make)

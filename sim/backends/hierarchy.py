@@ -1,6 +1,7 @@
 """Cuts a netlist's RTLIL into the parts that CXXRTL translates separately."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -9,10 +10,13 @@ __all__ = ["Part", "Port", "black_box", "mangle", "partition", "ports", "split_m
 _MODULE = re.compile(r"^(?:attribute [^\n]*\n)*module \\(\S+)\n.*?^end\n", re.MULTILINE | re.DOTALL)
 _CELL = re.compile(r"^  cell \\(\S+) ", re.MULTILINE)
 _MEMORY = re.compile(r"^  memory width (\d+) size (\d+) ", re.MULTILINE)
-_PORT = re.compile(r"^  wire (?:width (\d+) )?(input|output) \d+\s+\\(\S+)$", re.MULTILINE)
+_PORT = re.compile(r"^  wire (?:width (\d+) )?(input|output) \d+\s+(?:signed )?\\(\S+)$", re.MULTILINE)
 
 #: Bits of memory that make a shared module large.
 LARGE_MEMORY = 1024
+#: Cells that a shared module would add to its parent beyond its own if each of its instances were flattened: many
+#: copies of the same lane make C++ that takes compilers minutes.
+LARGE_COPIES = 1000
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,9 @@ def partition(
     """Parts of the design, children before parents.
 
     A shared module becomes a part of its own if there is a macro or a large memory in it: a tile, or a buffer that
-    waits for one, large and often idle. What is smaller is flattened into its parent, where it costs less than the
-    comparison of its inputs would, and does not come between the combinational paths of its parent.
+    waits for one, large and often idle; or if its parent has many instances of it, as of the lanes of a vector. What
+    is smaller is flattened into its parent, where it costs less than the comparison of its inputs would, and does not
+    come between the combinational paths of its parent.
     """
     cells = {name: set(_CELL.findall(text)) for name, text in modules.items()}
     below: dict[str, set[str]] = {}
@@ -64,6 +69,13 @@ def partition(
             below[name] = {name}.union(*(reach(cell) for cell in cells[name] if cell in modules))
         return below[name]
 
+    instances = [Counter(_CELL.findall(text)) for text in modules.values()]
+
+    def copied(name: str) -> bool:
+        size = sum(modules[module].count("\n  cell ") for module in reach(name))
+        most = max((count[name] for count in instances), default=0)
+        return (most - 1) * size >= LARGE_COPIES
+
     def large(name: str) -> bool:
         memory = sum(
             int(width) * int(size)
@@ -72,7 +84,8 @@ def partition(
         )
         return memory >= LARGE_MEMORY or any(cells[module] & set(macros) for module in reach(name))
 
-    cut = {name for name in shared if name != top and large(name)}
+    lanes = {name for name in shared if copied(name)}
+    cut = {name for name in shared if name != top and (large(name) or reach(name) & lanes)}
     parts: dict[str, Part] = {}
 
     def add(name: str) -> None:
