@@ -1,0 +1,91 @@
+"""From vectors of activations to pixels of a convolution buffer."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out
+
+from ohmweave.params import PEParams
+from ohmweave.rtl.arithmetic.formats import VectorLayout
+from ohmweave.rtl.arithmetic.layouts import MAX_GROUPS, MAX_PLANES
+from ohmweave.rtl.arithmetic.window_select import layouts
+
+__all__ = ["PixelBuilder"]
+
+
+class PixelBuilder(Component):
+    """Gathers the vectors of a pixel and cuts their elements into planes of act_bits, as `WindowSelect` joins them.
+
+    A pixel takes L = lanes / 2^groups lanes, a plane L / 2^planes of them: lane p·L/2^planes + c holds bits
+    act_bits·p and up of channel c. Lanes without a channel are 0.
+
+    It has room for a pixel that waits at `pixel` and one more; whoever writes must not begin a third.
+
+    Parameters: params, of the PE.
+    Ports: `groups`, `planes`, constant; `write`: `value` is vector `vector` of the pixel, its first (`head`), its last
+    (`tail`), `count` + 1 of its lanes hold channels; `pixel`.
+    Latency: a pixel is valid in the cycle after its last vector, if the one before has left. Throughput: a vector
+    a cycle.
+    """
+
+    def __init__(self, *, params: PEParams):
+        self._params = params
+        buffer = params.buffer
+        super().__init__(
+            {
+                "groups": In(range(MAX_GROUPS + 1)),
+                "planes": In(range(MAX_PLANES + 1)),
+                "write": In(1),
+                "head": In(1),
+                "tail": In(1),
+                "vector": In(range(params.vectors)),
+                "count": In(range(params.alu_lanes)),
+                "value": In(VectorLayout(params)),
+                "pixel": Out(stream.Signature(buffer.lanes * buffer.act_bits)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        lanes, bits = self._params.buffer.lanes, self._params.buffer.act_bits
+        built = Signal(self.pixel.payload.shape())
+        waits = Signal()
+        placed = Signal.like(built)
+        joined = Signal.like(built)
+        free = Signal()
+        m.d.comb += free.eq(~self.pixel.valid | self.pixel.ready)
+        with m.If(self.pixel.ready):
+            m.d.sync += self.pixel.valid.eq(0)
+        with m.If(waits & free):
+            m.d.sync += [self.pixel.payload.eq(built), self.pixel.valid.eq(1), waits.eq(0)]
+        with m.If(self.write):
+            elements = [Signal(bits << MAX_PLANES, name=f"element_{lane}") for lane in range(len(self.value))]
+            for lane, element in enumerate(elements):
+                m.d.comb += element.eq(Mux(self.count >= lane, self.value[lane], 0))
+            with m.Switch(Cat(self.planes, self.groups)):
+                for groups, planes, width in layouts(lanes):
+                    with m.Case(planes | groups << len(self.planes)):
+                        self._place(m, placed, elements, 1 << planes, width)
+            m.d.comb += joined.eq(placed)
+            with m.If(~self.head):
+                m.d.comb += joined.eq(built | placed)
+            m.d.sync += built.eq(joined)
+            with m.If(self.tail):
+                with m.If(free & ~waits):
+                    m.d.sync += [self.pixel.payload.eq(joined), self.pixel.valid.eq(1)]
+                with m.Else():
+                    m.d.sync += waits.eq(1)
+        return m
+
+    def _place(self, m: Module, placed: Value, elements: list[Signal], planes: int, width: int) -> None:
+        """`placed`: the vector in its lanes of the pixel, for planes of `width` lanes."""
+        lanes, bits = self._params.alu_lanes, self._params.buffer.act_bits
+        with m.Switch(self.vector):
+            for vector in range(min(self._params.vectors, -(-width // lanes))):
+                with m.Case(vector):
+                    here = elements[: width - lanes * vector]
+                    before = Const(0, lanes * vector * bits)
+                    after = Const(0, (width - lanes * vector - len(here)) * bits)
+                    parts = []
+                    for plane in range(planes):
+                        parts += [before, *(element.word_select(plane, bits) for element in here), after]
+                    m.d.comb += placed.eq(Cat(parts))

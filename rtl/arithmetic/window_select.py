@@ -1,0 +1,85 @@
+"""One vector of one pixel of a window."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data
+from amaranth.lib.wiring import Component, In, Out
+
+from ohmweave.params import PEParams
+from ohmweave.rtl.arithmetic.layouts import MAX_GROUPS, MAX_PLANES, MAX_WINDOW_PIXELS
+
+__all__ = ["WindowSelect", "layouts", "plane_lanes"]
+
+
+def plane_lanes(lanes: int, groups: int, planes: int) -> int:
+    """Lanes of one plane of a pixel: lanes / 2^groups / 2^planes; 0 where it does not divide."""
+    return 0 if lanes % (1 << (groups + planes)) else lanes >> (groups + planes)
+
+
+def layouts(lanes: int) -> list[tuple[int, int, int]]:
+    """All (groups, planes, lanes of a plane) that a buffer of so many lanes can have."""
+    found = []
+    for groups in range(MAX_GROUPS + 1):
+        for planes in range(MAX_PLANES + 1):
+            if width := plane_lanes(lanes, groups, planes):
+                found.append((groups, planes, width))
+    return found
+
+
+class WindowSelect(Component):
+    """Takes vector v of pixel t out of a window and puts the planes of its activations together.
+
+    A pixel takes L = lanes / 2^groups lanes, a plane L / 2^planes of them: lane t·L + p·L/2^planes + c of the window
+    holds bits act_bits·p and up of channel c. The pixels of a window are counted column by column.
+
+    Parameters: params, of the PE.
+    Ports: `groups`, `planes`, constant; `enable`; `window`; `pixel`; `vector`; `value`: unsigned elements, 0 in lanes
+    beyond `count` and where the pixel has no such channel, all 0 while `enable` is low.
+    Latency: 0 (combinational).
+    """
+
+    def __init__(self, *, params: PEParams):
+        self._params = params
+        buffer = params.buffer
+        super().__init__(
+            {
+                "groups": In(range(MAX_GROUPS + 1)),
+                "planes": In(range(MAX_PLANES + 1)),
+                "enable": In(1),
+                "window": In(buffer.window_lanes * buffer.act_bits),
+                "pixel": In(range(MAX_WINDOW_PIXELS)),
+                "vector": In(range(params.vectors)),
+                "count": In(range(params.alu_lanes)),
+                "value": Out(data.ArrayLayout(buffer.act_bits << MAX_PLANES, params.alu_lanes)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        lanes, bits = self._params.buffer.lanes, self._params.buffer.act_bits
+        word = Signal(lanes * bits)
+        found = Signal(self.value.shape())
+        with m.If(self.enable):
+            with m.Switch(self.pixel):
+                for pixel in range(MAX_WINDOW_PIXELS):
+                    with m.Case(pixel):
+                        m.d.comb += word.eq(self.window.word_select(pixel, lanes * bits))
+            with m.Switch(Cat(self.planes, self.groups)):
+                for groups, planes, width in layouts(lanes):
+                    with m.Case(planes | groups << len(self.planes)):
+                        self._join(m, word, found, 1 << planes, width)
+            for lane in range(self._params.alu_lanes):
+                m.d.comb += self.value[lane].eq(Mux(self.count >= lane, found[lane], 0))
+        return m
+
+    def _join(self, m: Module, word: Value, found: data.View, planes: int, width: int) -> None:
+        """`found` for planes of `width` lanes."""
+        lanes, bits = self._params.alu_lanes, self._params.buffer.act_bits
+        with m.Switch(self.vector):
+            for vector in range(min(self._params.vectors, -(-width // lanes))):
+                with m.Case(vector):
+                    elements = []
+                    for channel in range(lanes * vector, min(lanes * (vector + 1), width)):
+                        parts = [word.word_select(plane * width + channel, bits) for plane in range(planes)]
+                        parts.append(Const(0, bits * ((1 << MAX_PLANES) - planes)))
+                        elements.append(Cat(parts))
+                    m.d.comb += found.as_value().eq(Cat(elements))

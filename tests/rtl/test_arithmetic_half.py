@@ -1,0 +1,43 @@
+"""Arithmetic half against an interpreter of its instructions, on every simulator."""
+
+import pytest
+
+from ohmweave.rtl.arithmetic.half import ArithmeticHalf
+from ohmweave.rtl.netlist import emit_rtlil, emit_verilog
+from ohmweave.testbench.pe_cases import PES
+from ohmweave.testbench.runner import available, run_testbench
+
+PROGRAMS, TIMES = ("tb_arithmetic_half", 8), ("tb_arithmetic_times", 6)
+RUNS = [
+    ("icarus", "tiny", *PROGRAMS),
+    ("icarus", "tiny", *TIMES),
+    ("icarus", "wide", *PROGRAMS),
+    ("verilator", "tiny", *TIMES),
+    ("verilator", "full", *PROGRAMS),
+]
+
+
+@pytest.mark.parametrize(("simulator", "case", "testbench", "tests"), RUNS)
+def test_arithmetic_half(simulator: str, case: str, testbench: str, tests: int) -> None:
+    if not available(simulator):
+        pytest.skip(f"{simulator} is not installed")
+    params = PES[case]
+    known = {
+        "lanes": params.alu_lanes,
+        "lane_bits": params.lane_bits,
+        "vectors": params.vectors,
+        "buffer_lanes": params.buffer.lanes,
+        "window_lanes": params.buffer.window_lanes,
+        "act_bits": params.buffer.act_bits,
+        "table": params.arithmetic_program,
+    }
+    half = ArithmeticHalf(params=params)
+    # Each lane's module once, which is quicker to build.
+    text = emit_verilog(emit_rtlil(half, "dut"))
+    assert run_testbench(half, testbench, simulator, parameters=known, verilog_text=text) == tests
+
+
+@pytest.mark.parametrize("params", [None, 32, PES["tiny"].buffer])
+def test_refuses(params: object) -> None:
+    with pytest.raises(TypeError, match=r"^params must be PEParams, not "):
+        ArithmeticHalf(params=params)  # type: ignore[arg-type]
