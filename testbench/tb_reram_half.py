@@ -215,7 +215,7 @@ async def random_layers(dut: Any, pace: tuple[float, float]) -> None:
     """Both buffers, dense and pruned, convolutions and fully connected layers, in turn."""
     bench = Bench(dut, pace)
     await start(dut)
-    for layer in layers(bench.random, 4 if SMALL else 1):
+    for layer in layers(bench.random, 3 if SMALL else 1):
         dut.clear.value = 1
         await bench.program_cells(layer)
         blocks = bench.random.randint(1, layer.blocks)
@@ -246,7 +246,7 @@ async def random_layers(dut: Any, pace: tuple[float, float]) -> None:
 
 @cocotb.test()
 async def latency_and_throughput(dut: Any) -> None:
-    """No cycle is lost between blocks and windows, nor between frames of arrays of three and more cycles a read."""
+    """No cycle is lost between blocks and windows, nor between frames of arrays of two and more cycles a read."""
     bench = Bench(dut, "rate")
     await start(dut)
     for layer in layers(bench.random, 3 if SMALL else 1):

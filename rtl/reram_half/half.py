@@ -63,9 +63,9 @@ class ReRAMHalf(Component):
     Timing
     ------
     Latency: the last read of a vector taken by the array in cycle c → vector in cycle c + read_cycles + 2. The first
-    read of a frame starts in the second cycle after its instruction was issued, if its window is there.
+    read of a frame starts in the cycle after that in which its instruction was issued, if its window is there.
     Throughput: a window of B blocks takes B·S·signs·P·read_cycles cycles, S slices, P planes, without a gap from
-    block to block and window to window, nor from frame to frame for arrays of 3 and more cycles a read, as long as
+    block to block and window to window, nor from frame to frame for arrays of 2 and more cycles a read, as long as
     windows are there and vectors are taken in time.
 
     `window.ready` comes from the windows' and indices' valids, `rows.valid` and registers, and from no other ready.
@@ -166,12 +166,12 @@ class ReRAMHalf(Component):
             with m.If(expander.src):
                 m.d.comb += [
                     tile.window.valid.eq(self.window_1.valid),
-                    self.window_1.ready.eq(tile.window.ready & ~self.clear),
+                    self.window_1.ready.eq(tile.window.ready),
                 ]
             with m.Else():
                 m.d.comb += [
                     tile.window.valid.eq(self.window_0.valid),
-                    self.window_0.ready.eq(tile.window.ready & ~self.clear),
+                    self.window_0.ready.eq(tile.window.ready),
                 ]
         m.d.comb += [
             mask.window_0.eq(self.window_0.payload),
