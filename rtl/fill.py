@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value, ValueLike
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data
 
 from ohmweave.check import whole
@@ -70,11 +70,23 @@ def fill_values(
 
 def fill_lanes(values: Sequence[ValueLike], *, act_bits: int, planes: int, plane_lanes: int) -> Value:
     """`planes` × `plane_lanes` lanes of `act_bits` with these values, as `FillLayout.values`, in every channel."""
-    return Cat(
-        Value.cast(values[min(channel, FILL_VALUES - 1)])[act_bits * plane :][:act_bits]
+    lanes = act_bits * plane_lanes
+    shared = FILL_VALUES - 1
+    parts = [Value.cast(value)[: act_bits * planes] for value in values]
+    rest = Const(0, max(plane_lanes - shared, 0) * act_bits)
+    own = Cat(
+        Cat(*(part[act_bits * plane :][:act_bits] for part in parts[: min(shared, plane_lanes)]), rest)
         for plane in range(planes)
-        for channel in range(plane_lanes)
     )
+    # One constant for each bit of the shared value: CXXRTL takes many times longer to join a word lane by lane.
+    each = sum(1 << act_bits * channel for channel in range(shared, plane_lanes))
+    word: Value = own
+    for bit in range(act_bits * planes if each else 0):
+        plane, place = divmod(bit, act_bits)
+        word = word | Mux(
+            parts[shared][bit], Const(each << (plane * lanes + place), len(own)), Const(0, len(own))
+        )
+    return word
 
 
 def fill_word(
