@@ -74,7 +74,10 @@ def _output(path: Path, lowering: Lowering, name: str) -> str:
     pixels = shape[1] * shape[2]
     order = indices[::pixels] // pixels
     expected = order[:, None] * pixels + range(pixels)
-    if len(indices) != len(order) * pixels or (indices != expected.reshape(-1)).any():
+    split = (
+        len(view.shape) < 2 or view.shape[0] != 1 or (len(view.shape) == 4 and view.shape[2:] != shape[1:])
+    )
+    if split or len(indices) != len(order) * pixels or (indices != expected.reshape(-1)).any():
         raise OhmweaveError(
             f"the output {name} of {path} must be channels by height by width, or features, and is in another order"
         )

@@ -22,7 +22,7 @@ __all__ = ["Constants", "fold", "static_input"]
 #: Tensors by name.
 Constants = dict[str, np.ndarray]
 
-#: Most elements of a constant that is computed.
+#: Most elements of a tensor.
 MAX_ELEMENTS = 1 << 26
 MAX_ROUNDS = 8
 MAX_SIDE = 1 << 16
@@ -47,7 +47,10 @@ def static_input(path: Path, model: onnx.ModelProto) -> tuple[str, tuple[int, ..
     (value,) = inputs
     tensor = value.type.tensor_type
     if not value.type.HasField("tensor_type") or tensor.elem_type not in FLOATS:
-        kind = TensorProto.DataType.Name(tensor.elem_type) if tensor.elem_type else "no tensor"
+        known = TensorProto.DataType.items()
+        kind = next(
+            (name for name, number in known if number == tensor.elem_type and number), "no known tensor"
+        )
         raise OhmweaveError(f"the input {value.name} of {path} must be float, not {kind.lower()}")
     dims = tensor.shape.dim
     sizes = tuple(dim.dim_value for dim in dims[1:])

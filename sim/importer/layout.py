@@ -90,6 +90,8 @@ def unsqueeze(op: Op) -> None:
     op.accept()
     view = op.layout_view(0)
     axes = op.integers(1, "axes")
+    if len(view.shape) + len(axes) > 16:
+        op.refuse(f"must give at most 16 dimensions, not {len(view.shape) + len(axes)}")
     _axes(op, axes, len(view.shape) + len(axes))
     op.result(view.viewed(np.expand_dims(view.indices(), tuple(axes))))
 

@@ -8,6 +8,7 @@ is refused.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, NoReturn
 
 import numpy as np
@@ -15,7 +16,7 @@ import onnx
 from onnx import AttributeProto
 
 from ohmweave.errors import OhmweaveError
-from ohmweave.sim.importer.fold import Constants
+from ohmweave.sim.importer.fold import MAX_ELEMENTS, Constants
 from ohmweave.sim.importer.read import node_name
 from ohmweave.sim.importer.record import Clip, Conv, ConvTranspose, FloatNode, Permute, Quantised, Shape
 
@@ -85,10 +86,11 @@ class Lowering:
         """Append a node; its output."""
         self.nodes.append(node)
         self.shapes[node.output] = node.out_shape(*(self.shapes[name] for name in node.inputs))
-        if min(self.shapes[node.output]) < 1:
+        shape = self.shapes[node.output]
+        if min(shape) < 1 or prod(shape) > MAX_ELEMENTS:
             raise OhmweaveError(
-                f"node {node.name}: the output must have at least one element, and has the size "
-                f"{'×'.join(map(str, self.shapes[node.output]))}"
+                f"node {node.name}: the output must have from 1 to {MAX_ELEMENTS} elements, and has the size "
+                f"{_times(shape)}"
             )
         return node.output
 

@@ -11,8 +11,9 @@ from ohmweave.sim.quantise.options import QuantiseOptions
 __all__ = ["Histogram", "choose_range", "shrunk_steps"]
 
 BINS = 4096
-#: Shares of the whole range that `mse` tries for each end.
-SHARES = np.linspace(1.0, 0.2, 81)
+#: Shares of each end of the whole range that `mse` tries, every one with every other, and factors that refine them.
+COARSE = np.geomspace(1.0, 1 / 32, 21)
+FINE = np.linspace(0.84, 1.16, 33)
 
 
 class Histogram:
@@ -91,13 +92,16 @@ def choose_range(histogram: Histogram, bits: int, options: QuantiseOptions) -> t
         values = np.clip(np.rint(centres / step) + zero, 0, (1 << bits) - 1) - zero
         return float(((values * step - centres) ** 2 * counts).sum())
 
-    best = (low, high)
+    lows, highs = (end * COARSE if end else np.zeros(1) for end in (low, high))
+    best = min(((one, other) for one in lows for other in highs), key=lambda pair: error(*pair))
     for _ in range(2 if low < 0 < high else 1):  # one end after the other
         if high > 0:
-            best = (best[0], min((high * share for share in SHARES), key=lambda end: error(best[0], end)))
+            tried = np.minimum(best[1] * FINE, high)
+            best = (best[0], min(tried, key=lambda end: error(best[0], end)))
         if low < 0:
-            best = (min((low * share for share in SHARES), key=lambda end: error(end, best[1])), best[1])
-    return best
+            tried = np.maximum(best[0] * FINE, low)
+            best = (min(tried, key=lambda end: error(end, best[1])), best[1])
+    return float(best[0]), float(best[1])
 
 
 def shrunk_steps(weights: np.ndarray, steps: np.ndarray, top: int) -> np.ndarray:
