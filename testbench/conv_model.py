@@ -5,14 +5,20 @@ waits for.
 """
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 
-from ohmweave.params import BufferParams
+from ohmweave.params import BufferParams, Kernel
 from ohmweave.rtl.conv_buffer import Convolution, conv_config
 from ohmweave.testbench.runner import SEED
 
 __all__ = ["Layer", "Schedule"]
+
+
+def pair(value: Kernel) -> tuple[int, int]:
+    """Rows and columns of what may be one number for both."""
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 class Layer:
@@ -21,26 +27,54 @@ class Layer:
     def __init__(
         self,
         params: BufferParams,
-        k: int,
-        s: int,
-        p: int,
+        k: Kernel,
+        s: Kernel,
+        p: Kernel,
         height: int,
         width: int,
         *,
         frames: int,
         channels: int | None = None,
+        fill: Sequence[int] = (0,),
+        planes: int = 1,
     ):
-        self.params, self.k, self.s, self.p = params, k, s, p
+        self.params = params
+        # Rows and columns of each.
+        self.k, self.s, self.p = pair(k), pair(s), pair(p)
         self.height, self.width = height, width
         self.lanes = params.pixel_lanes(k)
         channels = self.lanes if channels is None else channels
-        self.plan: Convolution = conv_config(params, k, s, p, height, width, channels=channels)
+        self.planes = planes
+        self.plan: Convolution = conv_config(
+            params,
+            k,
+            s,
+            p,
+            height,
+            width,
+            channels=min(channels, self.lanes // planes),
+            fill=fill,
+            planes=planes,
+        )
+        self.fill = self._fill_lanes([*fill[:4], *[0] * (4 - len(fill))])
         seed = SEED + hash((k, s, p, height, width)) % 10000
         rng = np.random.default_rng(seed)
         self.images = rng.integers(0, 2**params.act_bits, (frames, height, width, self.lanes))
         self.images[..., channels:] = 0
-        self.name = f"{k}×{k} stride {s} pad {p} on {height}×{width}, {frames} images, seed {seed}"
+        images = f"{frames} images of {height}×{width}"
+        self.name = f"{k} stride {s} pad {p} on {images}, fill {fill} of {planes} planes, seed {seed}"
         self.random = random.Random(seed)
+
+    def _fill_lanes(self, values: Sequence[int]) -> np.ndarray:
+        """Lanes of a pixel in the padding."""
+        result = np.zeros(self.lanes, dtype=np.int64)
+        plane_lanes = self.lanes // self.planes
+        for plane in range(self.planes):
+            for channel in range(plane_lanes):
+                value = values[channel] if channel < 3 else values[3]
+                bits = value >> plane * self.params.act_bits
+                result[plane * plane_lanes + channel] = bits % (1 << self.params.act_bits)
+        return result
 
     def pack(self, values: np.ndarray) -> int:
         """Lanes to a word, first lane lowest."""
@@ -56,14 +90,17 @@ class Layer:
         ]
 
     def windows(self) -> list[int]:
-        """im2col: kernel columns first, then rows, then channels."""
-        p, k, s = self.p, self.k, self.s
-        padded = np.pad(self.images, ((0, 0), (p, p), (p, p), (0, 0)))
+        """im2col: kernel columns first, then rows, then channels, with the fill value around the image."""
+        (pr, pc), (kr, kc), (sr, sc) = self.p, self.k, self.s
+        frames, height, width, lanes = self.images.shape
+        padded = np.empty((frames, height + 2 * pr, width + 2 * pc, lanes), dtype=np.int64)
+        padded[:] = self.fill
+        padded[:, pr : pr + height, pc : pc + width] = self.images
         return [
-            self.pack(image[y : y + k, x : x + k].transpose(1, 0, 2))
+            self.pack(image[y : y + kr, x : x + kc].transpose(1, 0, 2))
             for image in padded
-            for y in range(0, self.height + 2 * p - k + 1, s)
-            for x in range(0, self.width + 2 * p - k + 1, s)
+            for y in range(0, height + 2 * pr - kr + 1, sr)
+            for x in range(0, width + 2 * pc - kc + 1, sc)
         ]
 
 
@@ -76,22 +113,23 @@ class Schedule:
     """
 
     def __init__(self, layer: Layer):
-        k, s, p, width, height = layer.k, layer.s, layer.p, layer.width, layer.height
+        (kr, kc), (sr, sc), (pr, pc) = layer.k, layer.s, layer.p
+        width, height = layer.width, layer.height
         self.width = width
-        self.slots = layer.params.row_slots(k)
+        self.slots = layer.params.row_slots(layer.k)
         # (pixel it waits for or -1, first row that it or a later column needs, window complete, kept aside)
         self.columns: list[tuple[int, int, bool, bool]] = []
         for frame in range(len(layer.images)):
-            for y in range(0, height + 2 * p - k + 1, s):
+            for y in range(0, height + 2 * pr - kr + 1, sr):
                 end = 0
-                for x in range(0, width + 2 * p - k + 1, s):
-                    for column in range(max(end, x, p) - p, x + k - p):
-                        bottom = min(y - p + k, height) - 1
+                for x in range(0, width + 2 * pc - kc + 1, sc):
+                    for column in range(max(end, x, pc) - pc, x + kc - pc):
+                        bottom = min(y - pr + kr, height) - 1
                         pixel = (frame * height + bottom) * width + column if column < width else -1
-                        aside = k == 7 and p == 0 and column == 0
-                        top = frame * height + max(y - p, 0)
-                        self.columns.append((pixel, top, column == x + k - 1 - p, aside))
-                    end = x + k
+                        aside = kc == 7 and pc == 0 and column == 0
+                        top = frame * height + max(y - pr, 0)
+                        self.columns.append((pixel, top, column == x + kc - 1 - pc, aside))
+                    end = x + kc
         # After the last image the buffer waits for the next.
         self.columns.append((len(layer.images) * width * height + height * width, len(layer.images) * height,
                              False, False))  # fmt: skip

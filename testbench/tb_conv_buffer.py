@@ -108,12 +108,19 @@ async def bench(dut: Any) -> Bench:
     return result
 
 
+def known(layer: tuple) -> tuple[tuple, dict[str, Any]]:
+    """Shape of a layer, and what else is given of it."""
+    return layer[:5], layer[5] if len(layer) > 5 else {}
+
+
 def layers(params: BufferParams, frames: int) -> list[Layer]:
     """The convolutions given to the test, or every kernel, stride and padding on images of a few sizes."""
     if given := parameters().get("layers"):
-        return [Layer(params, *layer, frames=frames) for layer in given]
+        return [Layer(params, *shape, frames=frames, **more) for shape, more in map(known, given)]
     choose = random.Random(SEED)
-    result = []
+    result = [
+        Layer(params, *shape, frames=frames, **more) for shape, more in map(known, parameters()["more"])
+    ]
     for k in range(1, params.max_kernel + 1):
         for s in range(1, params.max_stride + 1):
             for p in range(k):
@@ -138,8 +145,9 @@ async def window_every_six_cycles(dut):
     """With the pixels there, an array that reads in 6 cycles never waits for a window."""
     tb = await bench(dut)
     for layer in layers(tb.params, frames=1):
-        if layer.k == 7 and layer.p == 0 and layer.plan.out_width == 1:
-            continue  # the exception: 7 columns for each window
+        (_, along), (_, stride), (_, pad) = layer.k, layer.s, layer.p
+        if along == 7 and (stride == 7 or (pad == 0 and (stride == 6 or layer.plan.out_width == 1))):
+            continue  # the exceptions: 7 columns for each window, or no cycle to read one ahead
         if layer.height > layer.params.row_slots(layer.k):
             continue  # not all pixels at once
         await tb.configure(layer)
@@ -157,7 +165,7 @@ async def interval(dut):
             continue
         await tb.configure(layer)
         await tb.run(layer, fill=layer.height * layer.width + 12)
-        along, back = min(layer.s, layer.k), layer.k - layer.p
+        along, back = min(layer.s[1], layer.k[1]), layer.k[1] - layer.p[1]
         row = [back, *[along] * (layer.plan.out_width - 1)]
         expected = (row * layer.plan.out_height)[1:]
         assert list(np.diff(tb.taken)) == expected, layer.name
@@ -174,13 +182,14 @@ async def latency(dut):
         number = 0
         for y in range(layer.plan.out_height):
             for x in range(layer.plan.out_width):
-                right = x * layer.s - layer.p + layer.k - 1
-                bottom = min(y * layer.s - layer.p + layer.k, layer.height) - 1
+                (high, wide), (down, along), (above, before) = layer.k, layer.s, layer.p
+                right = x * along - before + wide - 1
+                bottom = min(y * down - above + high, layer.height) - 1
                 at = tb.sent[bottom * layer.width + min(right, layer.width - 1)]
                 zeros = max(right - layer.width + 1, 0)
-                below = y * layer.s - layer.p + layer.k > layer.height
+                below = y * down - above + high > layer.height
                 shown = tb.offered[number]
-                if below and y and (y - 1) * layer.s - layer.p + layer.k >= layer.height:
+                if below and y and (y - 1) * down - above + high >= layer.height:
                     assert shown >= at + 3, (
                         layer.name
                     )  # after the row of windows that ended on the same pixel
@@ -194,7 +203,7 @@ async def rows_ahead(dut):
     """While no window is taken, exactly the slots are filled; nothing needed is overwritten."""
     tb = await bench(dut)
     for layer in layers(tb.params, frames=1):
-        if (layer.plan.out_width - 1) * min(layer.s, layer.k) < 2:
+        if (layer.plan.out_width - 1) * min(layer.s[1], layer.k[1]) < 2:
             continue  # the reader is two columns ahead of the window, and so in the next row already
         frames = -(-layer.params.row_slots(layer.k) // layer.height) + 1
         layer = Layer(layer.params, layer.k, layer.s, layer.p, layer.height, layer.width, frames=frames)

@@ -16,14 +16,18 @@ __all__ = ["ConvBuffer"]
 
 
 class ConvBuffer(Component):
-    """Line buffer that gives one k×k window after another of a stream of images.
+    """Line buffer that gives one window of a convolution after another of a stream of images.
 
     `banks` line memories of one write and one read port, `width` words deep, hold the last image rows; a column of
     the window is read out of all of them at once and shifted into the window register, so that a window costs only
     the columns that the one before did not have (reuse of k/s; Re-ReRAM, section V, "fast-convolution buffer"). A
     word has `lanes` channels of one row for kernels up to 3×3 of the `re-reram` preset; for larger kernels fewer
-    channels of 2, 4 or 8 rows share it, so that k×k pixels always fit the array (`BufferParams.groups`). Images
-    follow each other without a gap: the rows of the next are further rows of the same ring.
+    channels of 2, 4 or 8 rows share it, so that the pixels of a window always fit the array (`BufferParams.groups`).
+    Images follow each other without a gap: the rows of the next are further rows of the same ring.
+
+    Windows may have other numbers of rows than of columns, with strides and padding of their own: n windows of k×k that
+    share a read of the array are one of k × (k + (n-1)·s) with column stride n·s; a 1×1 kernel on pixels of n words is
+    one of 1×n with column stride n.
 
     Parameters
     ----------
@@ -39,21 +43,21 @@ class ConvBuffer(Component):
         Pixels in raster order, channel c in lane c; lanes from L = `pixel_lanes(k)` on are ignored. `ready` is
         registered state alone, the same for all pixels of a row.
     window : Out(stream(window_lanes × act_bits))
-        Lane ((j × k) + i) × L + c is channel c of kernel column j and kernel row i; the other lanes, and pixels in
-        the padding, are zero. Windows come in raster order.
+        Lane ((j × rows) + i) × L + c is channel c of kernel column j and kernel row i; the other lanes are zero. Pixels
+        in the padding are what `config.fill` says, zero by default. Windows come in raster order.
 
     Latency and throughput
     ----------------------
-    A window has n new columns: k - pad for the first of a row of windows, min(stride, k) for the others. Of them,
-    z lie right of the image.
+    A window has n new columns: columns - pad for the first of a row of windows, min(stride, columns) for the others
+    (pad and stride in columns). Of them, z lie right of the image.
 
     - Last pixel taken in cycle c → window valid in cycle c + 3 + z, if no window before it was left waiting.
     - The window before taken in cycle c and the pixels there → valid in cycle c + n. So a consumer that takes a
-      window every 6 cycles, as the array does, never waits, for kernels 1 to 7, strides 1 to 4 and every padding
-      below k. The only n above 6 is that of 7×7 without padding. Its first column of a row is read ahead while the
-      last window of the row before waits: c + 6, if that window was taken later than in its first cycle, else
-      c + 7. Rows of windows of a single 7×7 window take 7 cycles each.
-    - 1×1 kernels: a window a cycle.
+      window every 6 cycles, as the array does, never waits, for 1 to 7 columns, strides up to 5 and every padding. n is
+      above 6 only for 7 columns: in each window at stride 7, else in the first of a row without padding. Its first
+      column is read ahead while the last window of the row before waits: c + 6, if that window was taken later than
+      in its first cycle, else c + 7, as at stride 6 or if a row has a single window.
+    - One column: a window a cycle.
     - Pixels: one a cycle. A pixel is refused only if its row would overwrite a row of the image being read that
       a window still needs: with y the first image row of the row of windows being read, rows up to
       y + row_slots(k) - 1 are taken, over the end of the image into the next ones. The columns read run at most

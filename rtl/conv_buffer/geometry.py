@@ -6,13 +6,16 @@ slot div banks. Groups are counted in eighths of a word, so that a group counter
 1, 2, 4 and 8 groups.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from itertools import product
+from typing import Any, NamedTuple
 
 from amaranth.lib import data
 
 from ohmweave.check import whole
 from ohmweave.errors import OhmweaveError
-from ohmweave.params import BufferParams
+from ohmweave.params import BufferParams, Kernel
+from ohmweave.rtl.fill import FillLayout, fill_values
 
 __all__ = [
     "MAX_HEIGHT",
@@ -32,12 +35,14 @@ UNITS = 8
 class ConvConfig(data.StructLayout):
     """Configuration of one buffer: plain bit fields, lowest first.
 
-    kernel         k; 0 is a buffer that takes and gives nothing
-    pad            zero rows and columns around the image
+    kernel         rows of a window; 0 is a buffer that takes and gives nothing
+    columns        columns of a window
+    pad            padding rows above and below the image
     stride         rows from one window to the next
-    skip           columns between two windows that belong to neither: max(stride - k, 0)
-    first_columns  columns of the image that complete the first window of a row: k - pad
-    next_columns   columns that complete each further one: min(stride, k)
+    skip           columns between two windows that belong to neither: max(column stride - columns, 0)
+    first_rows     rows of the image that the first row of windows reaches: kernel - pad
+    first_columns  columns of the image that complete the first window of a row: columns - column pad
+    next_columns   columns that complete each further one: min(column stride, columns)
     group_step     one group in eighths of a word, modulo 8
     slots          image rows that the buffer holds: banks × groups
     in_width, in_height   the image
@@ -45,17 +50,20 @@ class ConvConfig(data.StructLayout):
     start_bank, start_group   slot of row -pad of the first image
     row_bank, row_group       slots from one row of windows to the next
     frame_bank, frame_group   slots from the last row of windows of one image to the first of the next
+    fill           what pixels in the padding are: `ohmweave.rtl.fill`
     """
 
     def __init__(self, params: BufferParams):
         width_bits = (params.width + 2 * UNITS).bit_length()
         height_bits = (MAX_HEIGHT + 2 * UNITS).bit_length()
         bank_bits = (params.banks - 1).bit_length()
-        fields: dict[str, int] = {
+        fields: dict[str, Any] = {
             "kernel": 3,
+            "columns": 3,
             "pad": 3,
             "stride": 3,
-            "skip": 2,
+            "skip": 3,
+            "first_rows": 3,
             "first_columns": 3,
             "next_columns": 3,
             "group_step": 3,
@@ -70,6 +78,7 @@ class ConvConfig(data.StructLayout):
             "row_group": 3,
             "frame_bank": bank_bits,
             "frame_group": 3,
+            "fill": FillLayout(params),
         }
         super().__init__(fields)
 
@@ -77,43 +86,73 @@ class ConvConfig(data.StructLayout):
 class Convolution(NamedTuple):
     """One layer's convolution: `config` has a value for each field of `ConvConfig`."""
 
-    config: dict[str, int]
+    config: dict[str, Any]
     out_height: int
     out_width: int
 
 
-def kernels(params: BufferParams) -> range:
-    """Kernel sizes that the buffer is built for."""
-    return range(1, params.max_kernel + 1)
+def kernels(params: BufferParams) -> list[tuple[int, int]]:
+    """Rows and columns of the windows that the buffer is built for."""
+    sizes = range(1, params.max_kernel + 1)
+    return list(product(sizes, sizes))
 
 
-def _group_units(params: BufferParams, kernel: int) -> int:
+def _group_units(params: BufferParams, kernel: Kernel) -> int:
     """Eighths of a memory word that one pixel takes."""
     return UNITS // params.groups(kernel)
 
 
+def _pair(name: str, value: Any, low: int, high: tuple[int, int]) -> tuple[int, int]:
+    """(rows, columns) of a value that is given as such or as one number for both."""
+    if not isinstance(value, tuple):
+        whole(name, value, low, min(high))
+        return value, value
+    if len(value) != 2:
+        raise OhmweaveError(f"{name} must be a number or rows and columns, not {value!r}")
+    for axis, size, most in zip(("rows", "columns"), value, high, strict=True):
+        whole(f"{name} in {axis}", size, low, most)
+    return value
+
+
 def conv_config(
     params: BufferParams,
-    kernel: int,
-    stride: int,
-    pad: int,
+    kernel: Kernel,
+    stride: Kernel,
+    pad: Kernel,
     in_height: int,
     in_width: int,
     *,
     channels: int = 1,
+    fill: Sequence[int] = (0,),
+    planes: int = 1,
 ) -> Convolution:
-    """Configuration and output size of a convolution; `OhmweaveError` says why the buffer cannot run one."""
-    whole("kernel", kernel, 1, params.max_kernel)
-    whole("stride", stride, 1, params.max_stride)
-    whole("pad", pad, 0, kernel - 1)
+    """Configuration and output size of a convolution; `OhmweaveError` says why the buffer cannot run one.
+
+    kernel, stride, pad   rows and columns, or one number for both
+    channels              of a pixel, each of `planes` bit planes
+    fill                  value of a pixel in the padding in each channel; those of channel 3 on are the same
+    """
+    side = params.max_kernel
+    rows, columns = kernel = _pair("kernel", kernel, 1, (side, side))
+    down, along = _pair("stride", stride, 1, (params.max_stride, max(params.max_stride, side)))
+    if isinstance(pad, tuple):
+        above, before = _pair("pad", pad, 0, (rows - 1, columns - 1))
+    else:
+        above, before = _pair("pad", pad, 0, (min(kernel) - 1,) * 2)
     whole("in_height", in_height, 1, MAX_HEIGHT)
     whole("in_width", in_width, 1, params.width)
-    whole(f"channels of a {kernel}×{kernel} kernel", channels, 1, params.pixel_lanes(kernel))
-    for name, size in (("in_height", in_height), ("in_width", in_width)):
-        if size + 2 * pad < kernel:
-            raise OhmweaveError(f"{name} must be at least kernel - 2 × pad, {kernel - 2 * pad}, not {size}")
-    out_height = (in_height + 2 * pad - kernel) // stride + 1
-    out_width = (in_width + 2 * pad - kernel) // stride + 1
+    filling = fill_values(params, fill, planes=planes, kernel=kernel)
+    whole(f"channels of a {rows}×{columns} kernel", channels, 1, params.pixel_lanes(kernel) // planes)
+    for name, size, extent, border in (
+        ("in_height", in_height, rows, above),
+        ("in_width", in_width, columns, before),
+    ):
+        if size + 2 * border < extent:
+            raise OhmweaveError(
+                f"{name} must be at least kernel - 2 × pad, {extent - 2 * border}, not {size}"
+            )
+    out_height = (in_height + 2 * above - rows) // down + 1
+    out_width = (in_width + 2 * before - columns) // along + 1
     unit = _group_units(params, kernel)
 
     def slot(name: str, rows: int) -> dict[str, int]:
@@ -121,20 +160,23 @@ def conv_config(
         return {f"{name}_bank": bank, f"{name}_group": group * unit}
 
     config = {
-        "kernel": kernel,
-        "pad": pad,
-        "stride": stride,
-        "skip": max(stride - kernel, 0),
-        "first_columns": kernel - pad,
-        "next_columns": min(stride, kernel),
+        "kernel": rows,
+        "columns": columns,
+        "pad": above,
+        "stride": down,
+        "skip": max(along - columns, 0),
+        "first_rows": rows - above,
+        "first_columns": columns - before,
+        "next_columns": min(along, columns),
         "group_step": unit % UNITS,
         "slots": params.row_slots(kernel),
         "in_width": in_width,
         "in_height": in_height,
         "last_x": out_width - 1,
         "last_y": out_height - 1,
-        **slot("start", -pad),
-        **slot("row", stride),
-        **slot("frame", in_height - (out_height - 1) * stride),
+        **slot("start", -above),
+        **slot("row", down),
+        **slot("frame", in_height - (out_height - 1) * down),
+        "fill": filling,
     }
     return Convolution(config, out_height, out_width)

@@ -18,9 +18,9 @@ class ColumnLayout(data.StructLayout):
     """What is to be done with the words at the memories' outputs.
 
     slot   slot of the window's first row
-    rows   rows of the window that lie in the image; the others are zero
+    rows   rows of the window that lie in the image; the others are padding
     store  the first column of a row of windows is kept aside until the second comes (7 columns in 6 cycles)
-    clear  the older columns of the window become zero, or the one kept aside
+    clear  the older columns of the window become padding, or the one kept aside
     last   the window is complete
     """
 
@@ -83,7 +83,7 @@ class ColumnReader(Component):
         written = Signal()
         issue = Signal()
         m.d.comb += [
-            reach.eq(top + config.first_columns - 1),
+            reach.eq(top + config.first_rows - 1),
             bottom.eq(Mux(reach < config.in_height, reach, config.in_height - 1)),
             inside.eq(x < config.in_width),
             written.eq((self.row > bottom) | ((self.row == bottom) & (x < self.column))),
@@ -116,7 +116,7 @@ class ColumnReader(Component):
             for row in range(params.max_kernel):
                 at = top + row
                 m.d.sync += self.word.p.rows[row].eq(
-                    inside & (at >= config.pad) & (at < config.in_height + config.pad)
+                    (row < config.kernel) & inside & (at >= config.pad) & (at < config.in_height + config.pad)
                 )
         with m.Elif(self.word.ready):
             m.d.sync += self.word.valid.eq(0)

@@ -12,6 +12,9 @@ from ohmweave.errors import OhmweaveError
 
 __all__ = ["ArrayParams", "BufferParams", "GroupParams", "PEParams"]
 
+#: Sides of a window: rows and columns, or one number for both.
+Kernel = int | tuple[int, int]
+
 SIGN_SCHEMES = ("offset", "pairs")
 #: A configuration word has 16 bits, and a raw result of 32 bits is cut into whole flits.
 LINK_BITS = (16, 32, 64)
@@ -79,6 +82,11 @@ class ArrayParams:
         return (self.rows * (2**self.dac_bits - 1) * (2**self.cell_bits - 1)).bit_length()
 
     @property
+    def lossless(self) -> bool:
+        """Whether the sense units give every sum as it is."""
+        return self.adc_drop == 0 and (self.adc_bits is None or self.adc_bits >= self.lossless_bits)
+
+    @property
     def sum_bits(self) -> int:
         """Bits of one column's sum as the sense unit gives it, dropped low bits put back as zeros."""
         code = self.lossless_bits - self.adc_drop if self.adc_bits is None else self.adc_bits
@@ -130,19 +138,20 @@ class BufferParams:
         """Columns of the widest output map: padding up to kernel - 1 on both sides makes it wider than the image."""
         return self.width + self.max_kernel - 1
 
-    def groups(self, kernel: int) -> int:
-        """Image rows that share one memory word for a k×k kernel: 1, 2, 4 or 8, no more than it needs."""
+    def groups(self, kernel: Kernel) -> int:
+        """Image rows that share one memory word for a kernel: 1, 2, 4 or 8, no more than it needs."""
+        rows, columns = (kernel, kernel) if isinstance(kernel, int) else kernel
         groups = 1
-        while kernel * kernel * (self.lanes // groups) > self.window_lanes or self.banks * groups <= kernel:
+        while rows * columns * (self.lanes // groups) > self.window_lanes or self.banks * groups <= rows:
             groups *= 2
         return groups
 
-    def pixel_lanes(self, kernel: int) -> int:
-        """Lanes, and so the most channels, of one pixel for a k×k kernel."""
+    def pixel_lanes(self, kernel: Kernel) -> int:
+        """Lanes, and so the most channels, of one pixel for a kernel."""
         return self.lanes // self.groups(kernel)
 
-    def row_slots(self, kernel: int) -> int:
-        """Image rows that the buffer holds at once for a k×k kernel."""
+    def row_slots(self, kernel: Kernel) -> int:
+        """Image rows that the buffer holds at once for a kernel."""
         return self.banks * self.groups(kernel)
 
 

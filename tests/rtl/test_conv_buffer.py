@@ -18,9 +18,33 @@ TINY = PRESETS["tiny"].pe.buffer
 FULL = PRESETS["re-reram"].pe.buffer
 
 # LeNet-5's layers are 5×5 on 1 and 6 channels and on 16; here on smaller images. (kernel, stride, pad, height, width)
-FULL_LAYERS = [
+FULL_LAYERS: list[tuple] = [
     (1, 1, 0, 1, 1), (2, 2, 0, 4, 6), (3, 1, 1, 5, 7), (4, 3, 2, 7, 7), (5, 1, 2, 8, 8), (5, 1, 0, 5, 5),
     (6, 1, 0, 8, 9), (7, 1, 0, 8, 9), (7, 2, 3, 12, 12),
+]  # fmt: skip
+# Rows and columns of their own, and padding of other values; in `tiny` besides every square one.
+FILLED = {"fill": (3, 14, 7, 9)}
+ONE_FILLED = {"fill": (9,)}
+MORE_LAYERS: list[tuple] = [
+    # Adjacent windows that share a read: 3×3 at strides 1 and 2, 5×5, 2×2.
+    ((3, 5), (1, 3), (1, 1), 6, 9), ((3, 7), (2, 6), (1, 0), 7, 14),
+    ((5, 6), (1, 2), (2, 2), 6, 8), ((2, 6), (2, 6), 0, 4, 12),
+    # 1×1 kernels on pixels of several words.
+    *(((1, n), (1, n), 0, 3, 2 * n) for n in range(2, 8)), ((1, 3), (2, 6), 0, 5, 12),
+    # Any other.
+    ((7, 1), (1, 1), (3, 0), 9, 4), ((1, 7), (1, 1), (0, 3), 3, 9), ((7, 2), (3, 4), (6, 1), 8, 9),
+    ((2, 7), (1, 1), (1, 0), 4, 9),
+    ((4, 7), (1, 5), (0, 6), 5, 6), ((6, 3), (4, 2), (0, 2), 10, 5),
+    # Fill values, of several bit planes.
+    (3, 1, 1, 4, 5, FILLED), (5, 2, 4, 7, 7, {"fill": (6, 11)}),
+    (7, 1, 3, 7, 8, ONE_FILLED), ((2, 3), (1, 2), (1, 2), 3, 6, FILLED),
+    (3, 1, 1, 4, 5, {"fill": (0x3A, 0x14, 0xF7, 0x92), "planes": 2}),
+    (4, 1, 3, 4, 4, {"fill": (0xC5, 0x7E), "planes": 2}),
+    (2, 1, 1, 3, 3, {"fill": (0x1234, 0xFEDC), "planes": 4}), (7, 1, (6, 6), 2, 2, ONE_FILLED),
+]  # fmt: skip
+FULL_LAYERS += [
+    ((3, 4), (1, 2), (1, 1), 4, 6), ((1, 4), (1, 4), 0, 2, 8), ((3, 7), (1, 5), (1, 1), 3, 10),
+    (7, 2, 3, 9, 9, {"fill": (0x72, 0x8A, 0x91, 0), "planes": 2}), (3, 1, 1, 3, 3, FILLED),
 ]  # fmt: skip
 SHAPES = {"tiny": (TINY, None), "re-reram": (FULL, FULL_LAYERS)}
 
@@ -31,18 +55,19 @@ def test_conv_buffer(shape: str, simulator: str) -> None:
     if not available(simulator):
         pytest.skip(f"{simulator} is not installed")
     params, layers = SHAPES[shape]
-    known: dict[str, object] = {"buffer": asdict(params)}
+    known: dict[str, object] = {"buffer": asdict(params), "more": MORE_LAYERS}
     if layers:
         known["layers"] = layers
     run_testbench(ConvBuffer(params=params), "tb_conv_buffer", simulator, parameters=known)
 
 
 # Further shapes of the buffer, in Amaranth's simulator, which has nothing to compile.
-ODD_SHAPES = {
+ODD_SHAPES: dict[str, tuple[BufferParams, list[tuple]]] = {
     # Two rows of a 5×5, 6×6 or 7×7 window in one bank.
     "four_banks": (
         replace(TINY, banks=4, width=9),
-        [(1, 1, 0, 3, 9), (3, 1, 1, 5, 5), (4, 1, 0, 5, 8), (5, 1, 2, 7, 6), (6, 2, 3, 9, 9), (7, 1, 0, 9, 9)],
+        [(1, 1, 0, 3, 9), (3, 1, 1, 5, 5), (4, 1, 0, 5, 8), (5, 1, 2, 7, 6), (6, 2, 3, 9, 9), (7, 1, 0, 9, 9),
+         ((7, 3), 1, (3, 1), 8, 6), ((1, 7), (1, 7), 0, 2, 7)],
     ),
     "five_banks": (
         replace(TINY, banks=5, act_bits=3),
@@ -61,6 +86,14 @@ ODD_SHAPES = {
         replace(TINY, max_kernel=3, max_stride=2, banks=4),
         [(1, 2, 0, 5, 5), (2, 1, 1, 5, 5), (3, 1, 1, 5, 7), (3, 2, 0, 7, 7)],
     ),
+    "rectangles": (
+        replace(TINY, banks=5, lanes=16, window_lanes=150),
+        [((3, 5), (1, 3), (1, 1), 6, 9), ((1, 7), (1, 7), 0, 2, 14), ((6, 1), 1, (3, 0), 7, 3),
+         ((2, 7), 1, (1, 0), 4, 9),
+         ((2, 3), (1, 2), (1, 2), 3, 6, FILLED), (7, 1, 3, 3, 4, ONE_FILLED),
+         (3, 1, 2, 4, 4, {"fill": (0xC5, 0x3E, 0x91, 0x84), "planes": 2}),
+         (2, 1, 1, 3, 3, {"fill": (0x1234, 0xFEDC, 0, 0x4), "planes": 4})],
+    ),
     "only_1x1": (replace(TINY, max_kernel=1, max_stride=1), [(1, 1, 0, 3, 3)]),
 }  # fmt: skip
 
@@ -68,7 +101,7 @@ ODD_SHAPES = {
 @pytest.mark.parametrize("shape", ODD_SHAPES)
 def test_odd_shape(shape: str) -> None:
     params, shapes = ODD_SHAPES[shape]
-    layers = [Layer(params, *layer, frames=3) for layer in shapes]
+    layers = [Layer(params, *layer[:5], frames=3, **dict(*layer[5:])) for layer in shapes]
     dut = ConvBuffer(params=params)
 
     async def testbench(ctx: SimulatorContext) -> None:
@@ -119,6 +152,15 @@ def test_odd_shape(shape: str) -> None:
         ((3, 1, 0, 4097, 9), "in_height must be a whole number from 1 to 4096, not 4097"),
         ((3, 1, 0, 9, 17), "in_width must be a whole number from 1 to 16, not 17"),
         ((3, 1, 0, 9, 9.0), "in_width must be a whole number from 1 to 16, not 9.0"),
+        (((3, 8), 1, 0, 9, 9), "kernel in columns must be a whole number from 1 to 7, not 8"),
+        (((0, 3), 1, 0, 9, 9), "kernel in rows must be a whole number from 1 to 7, not 0"),
+        (((3, 3, 3), 1, 0, 9, 9), "kernel must be a number or rows and columns, not (3, 3, 3)"),
+        ((3, (5, 1), 0, 9, 9), "stride in rows must be a whole number from 1 to 4, not 5"),
+        ((3, (1, 8), 0, 9, 9), "stride in columns must be a whole number from 1 to 7, not 8"),
+        (((3, 5), 1, (3, 0), 9, 9), "pad in rows must be a whole number from 0 to 2, not 3"),
+        (((3, 5), 1, (0, 5), 9, 9), "pad in columns must be a whole number from 0 to 4, not 5"),
+        (((3, 5), 1, 3, 9, 9), "pad must be a whole number from 0 to 2, not 3"),
+        (((1, 5), 1, (0, 1), 9, 2), "in_width must be at least kernel - 2 × pad, 3, not 2"),
         ((5, 1, 1, 2, 9), "in_height must be at least kernel - 2 × pad, 3, not 2"),
         ((5, 1, 1, 9, 2), "in_width must be at least kernel - 2 × pad, 3, not 2"),
     ],
@@ -133,6 +175,24 @@ def test_refused_channels() -> None:
     with pytest.raises(OhmweaveError) as error:
         conv_config(FULL, 5, 1, 2, 28, 28, channels=33)
     assert str(error.value) == "channels of a 5×5 kernel must be a whole number from 1 to 32, not 33"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"fill": (3, 16)}, "fill value of channel 1 must be a whole number from 0 to 15, not 16"),
+        ({"fill": (0,) * 33}, "channels with a fill value must be a whole number from 1 to 32, not 33"),
+        ({"planes": 3}, "planes must be one of 1, 2, 4, not 3"),
+        (
+            {"planes": 2, "channels": 17},
+            "channels of a 5×5 kernel must be a whole number from 1 to 16, not 17",
+        ),
+    ],
+)
+def test_refused_fill(more: dict, message: str) -> None:
+    with pytest.raises(OhmweaveError) as error:
+        conv_config(FULL, 5, 1, 2, 28, 28, **more)
+    assert str(error.value) == message
 
 
 def test_refused_parameters() -> None:
@@ -155,4 +215,7 @@ def test_largest_values_fit() -> None:
             for pad in (0, kernel - 1):
                 for stride in (1, 4):
                     plan = conv_config(params, kernel, stride, pad, 4096, params.width)
+                    register_writes(ConvConfig(params), plan.config)
+                    along = (stride, 7 if stride > 1 else 1)
+                    plan = conv_config(params, (kernel, 1), along, (pad, 0), 4096, params.width)
                     register_writes(ConvConfig(params), plan.config)
