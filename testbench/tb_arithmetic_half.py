@@ -87,11 +87,16 @@ async def partial_sums(dut: Any) -> None:
     await start(dut)
     data = Data(3)
     for channels in sizes():
-        program = [n_type(U4, channels, fuse=1), a_type(ADD, RESULT, SIDE, des=NETWORK)]
-        case = data.case(channels=channels, pixels=2, frames=2, post=program)
-        case.sides = data.vectors(4, channels)
-        for pace in PACES:
-            await tb.run(case, pace)
+        head = n_type(U4, channels, fuse=1)
+        # In the second program the register is written while its reader waits for the side input.
+        for program in (
+            [head, a_type(ADD, RESULT, SIDE, des=NETWORK)],
+            [head, a_type(ADD, RESULT, K[0], des=R[0], forward=0), a_type(SUB, R[0], SIDE, des=NETWORK)],
+        ):
+            case = data.case(channels=channels, pixels=2, frames=2, post=program)
+            case.sides = data.vectors(4, channels)
+            for pace in PACES:
+                await tb.run(case, pace)
 
 
 @cocotb.test()
