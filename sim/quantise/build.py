@@ -200,7 +200,7 @@ class Builder:
         if step.raw:
             rows = rows.reshape(1, -1)
         steps = np.abs(rows).max(1, initial=0) / top
-        if self.options.range == "mse":
+        if self.options.range == "mse" and bits == 4:  # of 8 bits the gain is a thousandth of a step
             steps = shrunk_steps(rows, np.where(steps > 0, steps, 1), top) * (steps > 0)
         steps = np.maximum(steps, least)
         steps = np.where(steps > 0, steps, 1.0)

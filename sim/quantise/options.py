@@ -40,7 +40,7 @@ class QuantiseOptions:
     weight_bits, act_bits  of all layers that `layers` does not name
     input_bits             top bits of each pixel that the first layer sees
     range                  of activations: `minmax`, all values that calibration saw; `percentile`, all but the rarest;
-                           `mse`, the range of least squared error, for weights too
+                           `mse`, the range of least squared error, also of weights of 4 bits
     percentile             share of the values, in percent, that `percentile` keeps
     mean, std              what the float network's images are normalised with after pixel / 255: one number, or
                            one for each channel
