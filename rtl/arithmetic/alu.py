@@ -50,7 +50,7 @@ class AluLane(Lane):
         bits = self._params.lane_bits
         b = self.b.as_signed()
         product = self._product(m)
-        value = Signal(signed(bits + 1))
+        value = Signal(signed(max(bits + 1, QUOTIENT_BITS + 2)))
         clipped = Signal(signed(bits))
         with m.If(self.enable):
             with m.Switch(self.op):
