@@ -71,7 +71,7 @@ def inverse_root(x: int) -> tuple[int, int]:
     return (mult, shift) if mult < 2**16 else (mult // 2, shift - 1)
 
 
-def operate(op: int, size: int, a: Sequence[int], b: Sequence[int], bits: int) -> Numbers:
+def operate(op: int, size: int, a: Sequence[int] | Numbers, b: Sequence[int], bits: int) -> Numbers:
     """The results of one operation on lanes of `bits` bits; `b` holds bits, not numbers."""
     x, words = lanes(a), lanes(b)
     y = signed(words, bits)

@@ -67,7 +67,7 @@ class Divider(Lane):
                 m.d.comb += [
                     rest.eq(remainder), digits.eq(low), by.eq(divisor), sign.eq(negative), over.eq(above),
                 ]  # fmt: skip
-        found = []
+        found: list[Signal] = []
         for n in range(BITS_A_CYCLE):
             shifted = Signal(bits + 1, name=f"shifted_{n}")
             fits = Signal(name=f"fits_{n}")

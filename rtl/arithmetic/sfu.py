@@ -76,7 +76,7 @@ class SfuLane(Lane):
         """x to the top, two bits at a time, and the recurrence's first state, y = 1."""
         width = len(mantissa)
         value = Signal(width, name="value")
-        moved = []
+        moved: list[Signal] = []
         with m.If(self.start):
             m.d.comb += value.eq(Mux(self.a < 1, 1, self.a))
         for level in reversed(range(len(places))):
@@ -101,7 +101,7 @@ class SfuLane(Lane):
 
     def _step(self, m: Module, mantissa: Signal, root: Signal, product: Signal, remainder: Signal) -> None:
         rest, multiple = remainder, product
-        found = []
+        found: list[Signal] = []
         for n in range(BITS_A_CYCLE):
             trial = Signal(len(remainder) + 1, name=f"trial_{n}")
             fits = Signal(name=f"fits_{n}")
