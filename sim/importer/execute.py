@@ -138,6 +138,8 @@ def run_float(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
+    # Threads that wait by turning in circles take the cores from whatever else runs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     inner = [name for name in dict.fromkeys(outputs) if name != graph.input]
     try:
         data = float_model(graph, inner).SerializeToString()

