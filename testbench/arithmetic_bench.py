@@ -87,6 +87,12 @@ class Case:
 class TB:
     def __init__(self, dut: Any):
         self.dut = dut
+        self.seed = 0
+
+    def _seed(self) -> int:
+        """Another one each time: every run has its own idle cycles."""
+        self.seed += 1
+        return self.seed
 
     async def write(self, port: str, words: Sequence[tuple[int, int]]) -> None:
         for address, word in words:
@@ -148,8 +154,8 @@ class TB:
             "window": [nibbles(window, ACT) for window in case.windows],
         }
         return {
-            name: (StreamSource(self.dut, name, idle=pace[0], seed=seed), data)
-            for seed, (name, data) in enumerate(words.items())
+            name: (StreamSource(self.dut, name, idle=pace[0], seed=self._seed()), data)
+            for name, data in words.items()
         }
 
     async def run(
@@ -166,7 +172,7 @@ class TB:
         expected = case.expected()
         dut = self.dut
         sources = self.sources(case, pace)
-        sinks = {name: StreamSink(dut, name, stall=pace[1], seed=9) for name in ("out", "pixel")}
+        sinks = {name: StreamSink(dut, name, stall=pace[1], seed=self._seed()) for name in ("out", "pixel")}
         feeds = [cocotb.start_soon(source.run(words)) for source, words in sources.values()]
         takes = [cocotb.start_soon(sink.run(cycles=1 << 30)) for sink in sinks.values()]
         left = DRAIN

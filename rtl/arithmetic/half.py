@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
+from amaranth.hdl import Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
@@ -209,7 +209,7 @@ class ArithmeticHalf(Component):
                     with m.Case(Operand.SIDE):
                         m.d.comb += value.as_value().eq(self.side.payload.as_value())
                     with m.Case(Operand.WINDOW):
-                        m.d.comb += value.as_value().eq(_extended(windowed, params.lane_bits))
+                        m.d.comb += value.as_value().eq(windowed.as_value())
                     with m.Case(*REGISTER_OPERANDS), m.If(~issue.p.zero_registers):
                         m.d.comb += value.as_value().eq(register.as_value())
                     with m.Case(*CONSTANT_OPERANDS):
@@ -249,8 +249,3 @@ class ArithmeticHalf(Component):
 
 def _names(instruction: data.View, *operands: Operand) -> Value:
     return one_of(instruction.src, operands) | one_of(instruction["with"], operands)
-
-
-def _extended(windowed: data.View, lane_bits: int) -> Value:
-    """Each element as wide as a lane."""
-    return Cat(Cat(element, Const(0, lane_bits))[:lane_bits] for element in windowed)

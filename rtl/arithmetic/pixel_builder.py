@@ -1,6 +1,6 @@
 """From vectors of activations to pixels of a convolution buffer."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -51,6 +51,7 @@ class PixelBuilder(Component):
         waits = Signal()
         placed = Signal.like(built)
         joined = Signal.like(built)
+        parts = [Signal(len(self.value) * bits, name=f"plane_{plane}") for plane in range(1 << MAX_PLANES)]
         free = Signal()
         m.d.comb += free.eq(~self.pixel.valid | self.pixel.ready)
         with m.If(self.pixel.ready):
@@ -58,13 +59,17 @@ class PixelBuilder(Component):
         with m.If(waits & free):
             m.d.sync += [self.pixel.payload.eq(built), self.pixel.valid.eq(1), waits.eq(0)]
         with m.If(self.write):
-            elements = [Signal(bits << MAX_PLANES, name=f"element_{lane}") for lane in range(len(self.value))]
-            for lane, element in enumerate(elements):
-                m.d.comb += element.eq(Mux(self.count >= lane, self.value[lane], 0))
+            # Each plane of the vector, then plain slices: no long expressions for compilers of the netlist.
+            for lane in range(len(self.value)):
+                with m.If(self.count >= lane):
+                    element = Signal(bits << MAX_PLANES, name=f"element_{lane}")
+                    m.d.comb += element.eq(self.value[lane])
+                    for plane, part in enumerate(parts):
+                        m.d.comb += part.word_select(lane, bits).eq(element.word_select(plane, bits))
             with m.Switch(Cat(self.planes, self.groups)):
                 for groups, planes, width in layouts(lanes):
                     with m.Case(planes | groups << len(self.planes)):
-                        self._place(m, placed, elements, 1 << planes, width)
+                        self._place(m, placed, parts[: 1 << planes], width)
             m.d.comb += joined.eq(placed)
             with m.If(~self.head):
                 m.d.comb += joined.eq(built | placed)
@@ -76,16 +81,13 @@ class PixelBuilder(Component):
                     m.d.sync += waits.eq(1)
         return m
 
-    def _place(self, m: Module, placed: Value, elements: list[Signal], planes: int, width: int) -> None:
-        """`placed`: the vector in its lanes of the pixel, for planes of `width` lanes."""
+    def _place(self, m: Module, placed: Value, parts: list[Signal], width: int) -> None:
+        """`placed`: the vector in its lanes of the pixel, for planes of `width` lanes; what goes beyond is lost."""
         lanes, bits = self._params.alu_lanes, self._params.buffer.act_bits
         with m.Switch(self.vector):
             for vector in range(min(self._params.vectors, -(-width // lanes))):
                 with m.Case(vector):
-                    here = elements[: width - lanes * vector]
-                    before = Const(0, lanes * vector * bits)
-                    after = Const(0, (width - lanes * vector - len(here)) * bits)
-                    parts = []
-                    for plane in range(planes):
-                        parts += [before, *(element.word_select(plane, bits) for element in here), after]
-                    m.d.comb += placed.eq(Cat(parts))
+                    for plane, part in enumerate(parts):
+                        first, end = lanes * vector, min(lanes * (vector + 1), width)
+                        place = placed[(plane * width + first) * bits : (plane * width + end) * bits]
+                        m.d.comb += place.eq(part)

@@ -1,10 +1,10 @@
 """One vector of one pixel of a window."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import PEParams
+from ohmweave.rtl.arithmetic.formats import VectorLayout
 from ohmweave.rtl.arithmetic.layouts import MAX_GROUPS, MAX_PLANES, MAX_WINDOW_PIXELS
 
 __all__ = ["WindowSelect", "layouts", "plane_lanes"]
@@ -49,7 +49,7 @@ class WindowSelect(Component):
                 "pixel": In(range(MAX_WINDOW_PIXELS)),
                 "vector": In(range(params.vectors)),
                 "count": In(range(params.alu_lanes)),
-                "value": Out(data.ArrayLayout(buffer.act_bits << MAX_PLANES, params.alu_lanes)),
+                "value": Out(VectorLayout(params)),
             }
         )
 
@@ -57,7 +57,11 @@ class WindowSelect(Component):
         m = Module()
         lanes, bits = self._params.buffer.lanes, self._params.buffer.act_bits
         word = Signal(lanes * bits)
-        found = Signal(self.value.shape())
+        # The vector's part of each plane: plain slices, and one place where they are put together, so that compilers
+        # of the netlist have no long expressions to digest.
+        parts = [
+            Signal(self._params.alu_lanes * bits, name=f"plane_{plane}") for plane in range(1 << MAX_PLANES)
+        ]
         with m.If(self.enable):
             with m.Switch(self.pixel):
                 for pixel in range(MAX_WINDOW_PIXELS):
@@ -66,20 +70,20 @@ class WindowSelect(Component):
             with m.Switch(Cat(self.planes, self.groups)):
                 for groups, planes, width in layouts(lanes):
                     with m.Case(planes | groups << len(self.planes)):
-                        self._join(m, word, found, 1 << planes, width)
+                        self._cut(m, word, parts[: 1 << planes], width)
             for lane in range(self._params.alu_lanes):
-                m.d.comb += self.value[lane].eq(Mux(self.count >= lane, found[lane], 0))
+                with m.If(self.count >= lane):
+                    m.d.comb += self.value[lane].eq(Cat(part.word_select(lane, bits) for part in parts))
         return m
 
-    def _join(self, m: Module, word: Value, found: data.View, planes: int, width: int) -> None:
-        """`found` for planes of `width` lanes."""
+    def _cut(self, m: Module, word: Value, parts: list[Signal], width: int) -> None:
+        """`parts` for planes of `width` lanes; zero where a plane ends."""
         lanes, bits = self._params.alu_lanes, self._params.buffer.act_bits
         with m.Switch(self.vector):
             for vector in range(min(self._params.vectors, -(-width // lanes))):
                 with m.Case(vector):
-                    elements = []
-                    for channel in range(lanes * vector, min(lanes * (vector + 1), width)):
-                        parts = [word.word_select(plane * width + channel, bits) for plane in range(planes)]
-                        parts.append(Const(0, bits * ((1 << MAX_PLANES) - planes)))
-                        elements.append(Cat(parts))
-                    m.d.comb += found.as_value().eq(Cat(elements))
+                    for plane, part in enumerate(parts):
+                        first, end = lanes * vector, min(lanes * (vector + 1), width)
+                        m.d.comb += part.eq(
+                            word[(plane * width + first) * bits : (plane * width + end) * bits]
+                        )
