@@ -1,6 +1,9 @@
 """From flits to pixel words, at the entrance of a PE's convolution buffer."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -215,7 +218,7 @@ class Receiver(Component):
                 m.d.sync += [phase.eq(Phase.BEFORE), pixel.eq(Mux(frame_done, 0, pixel + 1))]
             with m.If(taking):
                 m.d.sync += lane.eq(lane + moved + 1)
-                self._fill(m, lane, offset, moved, word_done)
+                self._fill(m, lane, offset, moved)
             with m.If(word_done):
                 m.d.sync += [lane.eq(0), self.o.valid.eq(1)]
         return m
@@ -223,56 +226,30 @@ class Receiver(Component):
     def _planes(self) -> list[int]:
         return [planes for planes in PLANES if planes <= self._per_flit]
 
-    def _fill(self, m: Module, lane: Signal, offset: Signal, moved: Signal, word_done: Value) -> None:
-        """Put the channels moved into their lanes; a word's first group of lanes clears what is beyond it."""
-        link, act, lanes = self._params.link_bits, self._act, self._params.buffer.lanes
-        partial = Signal(link)  # what is there already of the group of lanes being filled
+    def _fill(self, m: Module, lane: Signal, offset: Signal, moved: Signal) -> None:
+        """Put the channels moved into their lanes; a word's first ones clear what is beyond them.
+
+        By shifts and not by a case for each place: a translation to C++ stays small.
+        """
+        act, word = self._act, self.o.payload
+        filled = Signal.like(word)
         with m.Switch(self.config.planes):
             for planes in self._planes():
-                bits, group = act * planes, self._per_flit // planes
-                first = lane[: (group - 1).bit_length()]
                 with m.Case(planes.bit_length() - 1):
-                    filled = Signal(link, name=f"filled_{planes}")
-                    aligned = ((self.i.p.data >> (offset * bits)) << (first * bits))[:link]
-                    mask = Cat(((n >= first) & (n <= first + moved)).replicate(bits) for n in range(group))
-                    complete = word_done | (first + moved == group - 1)
-                    m.d.comb += filled.eq(partial | (aligned & mask))
-                    m.d.sync += partial.eq(Mux(complete, 0, filled))
-                    number = lane[len(first) :]
-                    if planes == 1:
-                        self._place(m, number, filled, planes, lanes)
-                        continue
-                    with m.Switch(self.config.plane_lanes):
-                        for plane_lanes in sorted({(lanes >> n) // planes for n in range(4)} - {0}):
-                            with m.Case(plane_lanes):
-                                self._place(m, number, filled, planes, plane_lanes)
-
-    def _place(self, m: Module, number: Value, filled: Signal, planes: int, plane_lanes: int) -> None:
-        """Write group `number` of the channels of a word; every index is a constant of its branch."""
-        act, group = self._act, self._per_flit // planes
-        word = self.o.payload
-        with m.Switch(number):
-            for at in range(0, plane_lanes, group):
-                parts = []
-                for plane in range(planes):
-                    used = range(min(group, plane_lanes - at))
-                    nibbles = Cat(filled[act * (n * planes + plane) :][:act] for n in used)
-                    parts.append((act * (plane * plane_lanes + at), nibbles))
-                with m.Case(at // group):
-                    if at:
-                        m.d.sync += [word[low : low + len(nibbles)].eq(nibbles) for low, nibbles in parts]
-                    else:
-                        m.d.sync += word.eq(_spread(parts, len(word)))
-
-
-def _spread(parts: list[tuple[int, Value]], size: int) -> Value:
-    """A word of `size` bits with these parts at their places and zeros between them."""
-    pieces: list[Value] = []
-    end = 0
-    for low, part in parts:
-        pieces += [Const(0, low - end), part]
-        end = low + len(part)
-    return Cat(*pieces, Const(0, size - end))
+                    channels = self.i.p.data >> (offset * (act * planes))
+                    parts = []
+                    for plane in range(planes):
+                        nibbles = Cat(
+                            Mux(n <= moved, channels[act * (n * planes + plane) :][:act], 0)
+                            for n in range(self._per_flit // planes)
+                        )
+                        first = Signal(range(self._params.buffer.lanes), name=f"first_{planes}_{plane}")
+                        m.d.comb += first.eq(self.config.plane_lanes * plane + lane)
+                        # As many bits as the product has: the shifter has a place for each of its values.
+                        place = (first * act)[: (len(word) - 1).bit_length()]
+                        parts.append((nibbles << place)[: len(word)])
+                    m.d.comb += filled.eq(reduce(or_, parts))
+        m.d.sync += word.eq(Mux(lane == 0, 0, word) | filled)
 
 
 def _least(m: Module, *values: Value) -> Value:
