@@ -1,8 +1,6 @@
 """Vectors of elements of configurable width: what the blocks between flits and vectors have in common."""
 
-from collections.abc import Callable
-
-from amaranth.hdl import Module, Value, signed
+from amaranth.hdl import Cat, Const, Value, signed
 from amaranth.lib import data, stream
 
 from ohmweave.params import PEParams
@@ -15,7 +13,7 @@ __all__ = [
     "WIDE_BITS",
     "WIDTHS",
     "OutputLayout",
-    "choose",
+    "low_units",
     "values_layout",
     "vector_stream",
 ]
@@ -63,11 +61,6 @@ class OutputLayout(data.StructLayout):
         )
 
 
-def choose(m: Module, index: Value, count: int, case: Callable[[int], None]) -> None:
-    """A switch over `count` values of `index` in two steps of eight, which a simulator goes through in fewer tests."""
-    with m.Switch(index[3:]):
-        for high in range(-(-count // 8)):
-            with m.Case(high), m.Switch(index[:3]):
-                for low in range(8 * high, min(8 * high + 8, count)):
-                    with m.Case(low % 8):
-                        case(low)
+def low_units(units: Value) -> Value:
+    """As many bits as the widest element has, those of the lowest `units` units set."""
+    return Const((1 << MAX_WIDTH) - 1, MAX_WIDTH) >> Cat(Const(0, 2), (MAX_WIDTH // UNIT - units)[:4])

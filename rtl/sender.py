@@ -1,12 +1,12 @@
 """From vectors to flits, at the exit of a PE."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
-from ohmweave.rtl.elements import FORMAT_BITS, MAX_WIDTH, UNIT, WIDE_BITS, OutputLayout, choose
+from ohmweave.rtl.elements import FORMAT_BITS, MAX_WIDTH, UNIT, WIDE_BITS, OutputLayout, low_units
 from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.side_receiver import check_width
 
@@ -65,11 +65,10 @@ class Sender(Component):
         m = Module()
         link, per_flit, lanes = self._params.link_bits, self._per_flit, self._params.alu_lanes
         words = -(-lanes * MAX_WIDTH // link)
-        raw = Signal(words * link)  # the bits of the vector that is being sent
+        raw = Signal(words * link)  # the bits of the vector that is being sent, those that go next lowest
         busy = Signal()
         last = Signal()
         left = Signal(range(lanes * MAX_WIDTH // UNIT + 1))  # units of it that are still to be sent
-        word = Signal(range(words))
         rest = Signal(link)  # bits of the vectors before that do not fill a flit
         fill = Signal(range(per_flit))  # units in it
         flush = Signal()  # a frame has ended and left something over
@@ -95,13 +94,14 @@ class Sender(Component):
         with m.Elif(room & busy):
             # The bits beyond `fill` in `rest` are those that the next word puts there again.
             joined = Signal(3 * link)
-            m.d.comb += joined.eq(rest | (self._window(m, raw, word) << (fill * UNIT)))
+            place = Cat(Const(0, UNIT.bit_length() - 1), fill)
+            m.d.comb += joined.eq(rest | (raw[: 2 * link] << place))
             full = ~ends | (total >= per_flit)
             m.d.sync += [
                 flit.eq(joined),
                 self.o.valid.eq(full | last),
                 rest.eq(Mux(full, joined[link:], joined)),
-                word.eq(word + 1),
+                raw.eq(raw[link:]),
                 left.eq(left - per_flit),
             ]
             with m.If(ends):
@@ -111,42 +111,44 @@ class Sender(Component):
         with m.If(self.i.ready):
             m.d.sync += busy.eq(self.i.valid)
             with m.If(self.i.valid):
-                m.d.sync += [last.eq(self.i.p.last), word.eq(0)]
+                m.d.sync += last.eq(self.i.p.last)
                 self._load(m, raw, left)
         return m
 
-    def _window(self, m: Module, raw: Signal, word: Signal) -> Signal:
-        """Two words of `raw` from `word` on."""
-        link = self._params.link_bits
-        window = Signal(2 * link)
-
-        def get(at: int) -> None:
-            m.d.comb += window.eq(raw[at * link : (at + 2) * link])
-
-        choose(m, word, len(raw) // link, get)
-        return window
-
     def _load(self, m: Module, raw: Signal, left: Signal) -> None:
-        """Cut the lanes that count to the width of their elements; the bits behind them are zero."""
-        values, count, lanes = self.i.p.values, self.i.p.count, self._params.alu_lanes
-        lane_bits = self._params.lane_bits
-        counted = Signal(data.ArrayLayout(lane_bits, lanes))
-        for lane in range(lanes):
-            m.d.comb += counted[lane].eq(Mux(lane <= count, values[lane], 0))
-        width = Signal(6)
-        m.d.comb += width.eq(self.config.wide_bits)
+        """Cut the lanes that count to the width of their elements; the bits behind them are zero.
+
+        Neighbours are joined to pairs, pairs to fours and so on, each by one shift.
+        """
+        values, count = self.i.p.values, self.i.p.count
+        units = Signal(range(MAX_WIDTH // UNIT + 1))  # of an element
+        m.d.comb += units.eq(self.config.wide_bits[UNIT.bit_length() - 1 :])
         with m.If(~self.i.p.fuse), m.Switch(self.i.p.size):
             for size, bits in FORMAT_BITS.items():
                 with m.Case(int(size)):
-                    m.d.comb += width.eq(bits)
-        with m.Switch(width):
-            for bits in sorted({*FORMAT_BITS.values(), *WIDE_BITS}):
-                with m.Case(bits):
-                    cut = [
-                        Cat(counted[lane][:bits], counted[lane][-1].replicate(max(0, bits - lane_bits)))
-                        for lane in range(lanes)
-                    ]
-                    m.d.sync += [
-                        raw.eq(Cat(*cut, Const(0, len(raw) - bits * lanes))),
-                        left.eq((count + 1) * (bits // UNIT)),
-                    ]
+                    m.d.comb += units.eq(bits // UNIT)
+        mask = Signal(MAX_WIDTH)
+        m.d.comb += mask.eq(low_units(units))
+        lanes: list[Value] = [
+            Mux(lane <= count, _widened(values[lane]) & mask, 0) for lane in range(self._params.alu_lanes)
+        ]
+        together = 1
+        while len(lanes) > 1:
+            # So many bits as that many elements have, a power of two.
+            shift = Cat(Const(0, (UNIT * together).bit_length() - 1), units)
+            lanes = [
+                _join(lanes[n], lanes[n + 1], shift) if n + 1 < len(lanes) else lanes[n]
+                for n in range(0, len(lanes), 2)
+            ]
+            together *= 2
+        m.d.sync += [raw.eq(lanes[0]), left.eq((count + 1) * units)]
+
+
+def _widened(lane: Value) -> Value:
+    """A lane with as many bits as the widest element, its own sign above."""
+    return Cat(lane, lane[-1].replicate(max(0, MAX_WIDTH - len(lane))))[:MAX_WIDTH]
+
+
+def _join(low: Value, high: Value, shift: Value) -> Value:
+    """Both, `high` from bit `shift` on, which is at most the size of `low`."""
+    return (low | (high << shift))[: len(low) + len(high)]

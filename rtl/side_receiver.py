@@ -1,21 +1,21 @@
 """From flits to vectors, at the side input of the arithmetic half."""
 
-from itertools import product
-
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.check import whole
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
-from ohmweave.rtl.elements import MAX_WIDTH, UNIT, WIDTHS, choose, vector_stream
+from ohmweave.rtl.elements import MAX_WIDTH, UNIT, WIDTHS, low_units, vector_stream
 from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.receiver import MAX_CHANNELS, MAX_PIXELS, Phase, channel_range
 from ohmweave.rtl.tile_controller import token_stream
 
 __all__ = ["SideConfig", "SideReceiver", "side_config"]
 
+#: Lanes that a vector is cut into first.
+GROUP = 8
 #: Units of the widest pixel.
 MAX_UNITS = MAX_CHANNELS * MAX_WIDTH // UNIT
 
@@ -144,9 +144,9 @@ class SideReceiver(Component):
 
         # A complete vector, `full`, waits in `raw` for its way to the lanes.
         full = Signal()
-        count = Signal.like(config.last_count)
-        words = -(-self._params.alu_lanes * MAX_WIDTH // link)
-        raw = Signal((words + 1) * link)
+        raw = Signal(self._params.alu_lanes * MAX_WIDTH)
+        begun = Signal()  # it holds a part of the vector that is coming
+        ahead = Signal(link)  # what the flit with the end of a vector had of the next one
         room = Signal()
         m.d.comb += room.eq(~full | ~self.o.valid | self.o.ready)
 
@@ -195,7 +195,6 @@ class SideReceiver(Component):
             with m.If(ends & taking):
                 m.d.sync += [
                     full.eq(1),
-                    count.eq(Mux(last_vector, config.last_count, -1)),
                     vector.eq(Mux(last_vector, 0, vector + 1)),
                     have.eq(Mux(merge & ~frame_done, over, 0)),
                 ]
@@ -204,48 +203,53 @@ class SideReceiver(Component):
             with m.If(pixel_done):
                 m.d.sync += [phase.eq(Phase.BEFORE), pixel.eq(Mux(frame_done, 0, pixel + 1))]
             with m.If(taking):
-                self._collect(m, raw, have, used, left, merge & ~frame_done, ends)
-        self._cut(m, raw, full, count)
+                # No wider a shift than the units of the largest vector take.
+                place = Cat(Const(0, UNIT.bit_length() - 1), have[: (len(raw) // UNIT - 1).bit_length()])
+                fresh = self.i.p.data >> Cat(Const(0, UNIT.bit_length() - 1), used)
+                mine = Cat((~ends | (unit < left)).replicate(UNIT) for unit in range(per_flit))
+                beyond = fresh >> Cat(Const(0, UNIT.bit_length() - 1), left[: len(used)])
+                m.d.sync += [
+                    raw.eq(Mux(begun, raw, ahead) | ((fresh & mine) << place)),
+                    begun.eq(~ends),
+                    ahead.eq(Mux(merge, beyond, 0)),
+                ]
+                with m.If(frame_done):
+                    m.d.sync += ahead.eq(0)
+        self._cut(m, raw, full)
         return m
 
-    def _collect(
-        self, m: Module, raw: Signal, have: Signal, used: Signal, left: Signal, merge: Value, ends: Value
-    ) -> None:
-        """Put what the flit still has behind what is there of the vector: into one word of `raw` or two."""
-        link, per_flit = self._params.link_bits, self._per_flit
-        partial = Signal(link)  # what is there already of the word being filled
-        place = have[: (per_flit - 1).bit_length()]
-        fresh = self.i.p.data >> (used * UNIT)
-        both = Signal(2 * link)
-        m.d.comb += both.eq(partial | (fresh << (place * UNIT)))
-        crosses = place >= used  # the word is full: place + (per_flit - used) >= per_flit
-        with m.If(merge):
-            m.d.sync += partial.eq(fresh >> (left[: len(used)] * UNIT))
-        with m.Elif(ends):
-            m.d.sync += partial.eq(0)
-        with m.Else():
-            m.d.sync += partial.eq(Mux(crosses, both[link:], both))
+    def _cut(self, m: Module, raw: Signal, full: Signal) -> None:
+        """Cut a complete vector into lanes, as soon as the one before it is taken.
 
-        def put(word: int) -> None:
-            m.d.sync += raw[word * link : (word + 2) * link].eq(both)
-
-        words = len(raw) // link - 1
-        choose(m, have[len(place) :][: max(4, words.bit_length())], words, put)
-
-    def _cut(self, m: Module, raw: Signal, full: Signal, count: Signal) -> None:
-        """Cut a complete vector into lanes, as soon as the one before it is taken."""
-        lanes = self._params.alu_lanes
+        By shifts and not by a case for each width: a vector is cut into groups of lanes, these into lanes.
+        """
+        config, lanes = self.config, self._params.alu_lanes
+        units = config.width[UNIT.bit_length() - 1 :]
+        mask = Signal(MAX_WIDTH)
+        sign = Signal(MAX_WIDTH)  # its place, if there is one
+        m.d.comb += [
+            mask.eq(low_units(units)),
+            sign.eq(Mux(config.signed, mask & ~(mask >> 1), 0)),
+        ]
+        cut = Signal()
+        m.d.comb += cut.eq(full & (~self.o.valid | self.o.ready))
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        with m.If(full & (~self.o.valid | self.o.ready)):
+        with m.If(cut):
             m.d.sync += self.o.valid.eq(1)
-            elements = Signal(data.ArrayLayout(signed(MAX_WIDTH), lanes))
-            with m.Switch(Cat(self.config.width, self.config.signed)):
-                for width, sign in product(WIDTHS, (False, True)):
-                    with m.Case(width | sign << len(self.config.width)):
-                        cut = [raw[width * lane : width * (lane + 1)] for lane in range(lanes)]
-                        wide = (bits[-1].replicate(MAX_WIDTH - width) if sign else Const(0, MAX_WIDTH - width)
-                                for bits in cut)  # fmt: skip
-                        m.d.comb += elements.as_value().eq(Cat(*zip(cut, wide, strict=True)))
-            for lane in range(lanes):
-                m.d.sync += self.o.p[lane].eq(Mux(lane <= count, elements[lane], 0))
+        for first in range(0, lanes, GROUP):
+            count = min(GROUP, lanes - first)
+            group = Signal(count * MAX_WIDTH, name=f"group_{first}")
+            with m.If(cut):
+                m.d.comb += group.eq(_from(raw, units * (UNIT * first), (first + count) * MAX_WIDTH))
+            for lane in range(count):
+                element = Signal(MAX_WIDTH, name=f"element_{first + lane}")
+                with m.If(cut):
+                    m.d.comb += element.eq(_from(group, units * (UNIT * lane), (lane + 1) * MAX_WIDTH))
+                    negative = (element & sign).any()
+                    m.d.sync += self.o.p[first + lane].eq(Mux(negative, element | ~mask, element & mask))
+
+
+def _from(bits: Value, place: Value, size: int) -> Value:
+    """What is in the lowest `size` bits from `place` on."""
+    return bits[:size] >> place[: (size - 1).bit_length()]
