@@ -209,7 +209,7 @@ class SideReceiver(Component):
                 mine = Cat((~ends | (unit < left)).replicate(UNIT) for unit in range(per_flit))
                 beyond = fresh >> Cat(Const(0, UNIT.bit_length() - 1), left[: len(used)])
                 m.d.sync += [
-                    raw.eq(Mux(begun, raw, ahead) | ((fresh & mine) << place)),
+                    raw.eq(Mux(begun, raw, ahead) | _at(fresh & mine, place, len(raw))),
                     begun.eq(~ends),
                     ahead.eq(Mux(merge, beyond, 0)),
                 ]
@@ -248,6 +248,14 @@ class SideReceiver(Component):
                     m.d.comb += element.eq(_from(group, units * (UNIT * lane), (lane + 1) * MAX_WIDTH))
                     negative = (element & sign).any()
                     m.d.sync += self.o.p[first + lane].eq(Mux(negative, element | ~mask, element & mask))
+
+
+def _at(bits: Value, place: Value, size: int) -> Value:
+    """`size` bits, these from `place` on; in two halves, of which a simulator makes one."""
+    half = 1 << (len(place) - 1)
+    low = (bits << place[:-1])[:size]
+    high = bits << place[: (size - half - 1).bit_length()]
+    return Mux(place[-1], Cat(Const(0, half), high)[:size], low)
 
 
 def _from(bits: Value, place: Value, size: int) -> Value:
