@@ -27,7 +27,7 @@ def constant_writes(params: PEParams, *, channel: int, slot: int, bits: int) -> 
 
 
 class VectorConstants(Component):
-    """Four constants for each channel, in a memory of one row a vector and slot.
+    """Four constants for each channel, in a memory a lane of one row a vector and slot.
 
     Word w of the constant of lane l in row r = 4 × vector + slot is at address (r × alu_lanes + l) × 4 + w, the
     lowest word first; writes beyond the table, or beyond lane_bits, are taken and ignored. Constants that a program
@@ -58,29 +58,32 @@ class VectorConstants(Component):
         words = -(-self._params.lane_bits // CONFIG_BITS)
         stored = words * CONFIG_BITS
         rows = CONSTANTS * self._params.vectors
-        m.submodules.table = memory = Memory(shape=stored * lanes, depth=rows, init=[])
-        write = memory.write_port(granularity=CONFIG_BITS)
         entry = self.config.p.address[2:]
         word = self.config.p.address[:2]
-        m.d.comb += self.config.ready.eq(1)
-        with m.If(self.config.valid & (entry < rows * lanes)):
-            m.d.comb += [
-                write.addr.eq(entry // lanes),
-                write.data.eq(self.config.p.data.replicate(lanes * words)),
-            ]
-            for lane in range(lanes):
-                with m.If(entry % lanes == lane), m.Switch(word):
-                    for place in range(words):
-                        with m.Case(place):
-                            m.d.comb += write.en[lane * words + place].eq(1)
-
-        read = memory.read_port()
         held = Signal()
-        m.d.comb += [read.addr.eq(self.load_row), read.en.eq(self.load)]
+        m.d.comb += self.config.ready.eq(1)
         with m.If(self.load):
             m.d.sync += held.eq(1)
+        # A memory a lane: one for all lanes would have a word of as many copies of what is written, an expression
+        # that takes C++ compilers half a minute.
+        read = []
+        for lane in range(lanes):
+            m.submodules[f"lane_{lane}"] = memory = Memory(shape=stored, depth=rows, init=[])
+            write = memory.write_port(granularity=CONFIG_BITS)
+            m.d.comb += [
+                write.addr.eq(entry // lanes),
+                write.data.eq(self.config.p.data.replicate(words)),
+            ]
+            mine = self.config.valid & (entry < rows * lanes) & (entry % lanes == lane)
+            with m.If(mine), m.Switch(word):
+                for place in range(words):
+                    with m.Case(place):
+                        m.d.comb += write.en[place].eq(1)
+            port = memory.read_port()
+            m.d.comb += [port.addr.eq(self.load_row), port.en.eq(self.load)]
+            read.append(port.data)
         with m.If(self.active & held):
             for lane in range(lanes):
-                constant = read.data[stored * lane : stored * lane + self._params.lane_bits]
+                constant = read[lane][: self._params.lane_bits]
                 m.d.comb += self.value[lane].eq(Mux(self.count >= lane, constant, 0))
         return m

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Const, Module, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import BufferParams
 
-__all__ = ["PLANES", "RowMask", "plane_mask", "plane_shares"]
+__all__ = ["PLANES", "RowMask", "plane_shares"]
 
 #: Logarithms to the base 2 of the numbers of planes that inputs may have.
 PLANES = (0, 1, 2)
@@ -21,25 +21,10 @@ def plane_shares(params: BufferParams, split: int, planes: int) -> int:
     return 0 if params.lanes % parts else params.lanes // parts
 
 
-def plane_mask(params: BufferParams, split: int, planes: int, plane: int) -> int:
-    """The window's lanes that belong to a plane, all their bits set.
-
-    A pixel's L = lanes / 2^split lanes are divided among the planes, lanes p·Lp to p·Lp + Lp - 1 to plane p.
-    """
-    share = plane_shares(params, split, planes)
-    if not share:
-        return 0
-    lane = (1 << params.act_bits) - 1
-    return sum(
-        lane << (params.act_bits * n)
-        for n in range(params.window_lanes)
-        if n // share % (1 << planes) == plane
-    )
-
-
 class RowMask(Component):
     """Inputs of the array for one read: a window, all rows but those of one plane zero.
 
+    A pixel's L = lanes / 2^split lanes are divided among its planes, lanes p·Lp to p·Lp + Lp - 1 to plane p.
     Each plane of the inputs has rows of its own, with the same weights, so that inputs of more bits than a DAC takes
     are read a plane at a time. With one plane the window passes as it is.
 
@@ -77,7 +62,7 @@ class RowMask(Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        width = len(self.x)
+        width, lanes = len(self.x), self._params.lanes
         window = Signal(width)
         with m.If(self.enable):
             with m.If(self.src):
@@ -85,25 +70,32 @@ class RowMask(Component):
             with m.Else():
                 m.d.comb += window.eq(self.window_0)
 
-        # What a lane belongs to depends on its place among 2^(split + planes) parts: a mask for each sum and plane.
+        # A mask for one word, the same for every pixel of the window.
+        word = Signal(lanes * self._params.act_bits)
         parts = Signal(3)
-        m.d.comb += parts.eq(self.split + self.planes)
+        m.d.comb += [
+            parts.eq(self.split + self.planes),
+            self.x.eq(window & word.replicate(-(-width // len(word)))[:width]),
+        ]
         with m.If(self.enable), m.Switch(self.planes):
             for planes in PLANES:
                 with m.Case(planes):
-                    self._mask(m, window, planes, parts)
+                    self._mask(m, word, planes, parts)
         return m
 
-    def _mask(self, m: Module, window: Signal, planes: int, parts: Signal) -> None:
+    def _mask(self, m: Module, word: Signal, planes: int, parts: Signal) -> None:
+        """The lanes of a word that belong to the plane being read."""
         if not planes:
-            m.d.comb += self.x.eq(window)
+            m.d.comb += word.eq(-1)
             return
+        lanes, bits = self._params.lanes, self._params.act_bits
         with m.Switch(parts):
             for split in SPLITS:
-                if not plane_shares(self._params, split, planes):
+                share = plane_shares(self._params, split, planes)
+                if not share:
                     continue
                 with m.Case(split + planes), m.Switch(self.plane):
                     for plane in range(1 << planes):
-                        mask = plane_mask(self._params, split, planes, plane)
+                        mine = (n for n in range(lanes) if n // share % (1 << planes) == plane)
                         with m.Case(plane):
-                            m.d.comb += self.x.eq(window & Const(mask, len(self.x)))
+                            m.d.comb += word.eq(sum(((1 << bits) - 1) << (bits * n) for n in mine))
