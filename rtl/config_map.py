@@ -18,9 +18,11 @@ class Region(enum.IntEnum):
 
     STAGE = 0
     ROUTES = 1
-    SCALES = 2
+    CONSTANTS = 2
     INDEX = 3
     ARRAY = 4
+    RERAM_PROGRAM = 5
+    ARITHMETIC_PROGRAM = 6
 
     def address(self, local: int = 0) -> int:
         """Address in the PE of a local address; `ValueError` if it lies outside a region."""

@@ -28,8 +28,8 @@ class Decoder(Component):
     Parameters: half, `Half.RERAM` or `Half.ARITHMETIC`; `TypeError` if it is neither.
     Ports: `word` In(32); `legal` Out(1), whether the half may execute the word: exactly where
     `ohmweave.rtl.encoding.decode(word, half)` takes it; `kind` Out(Class), bits 1:0; `r`, `a`, `n`, `c`
-    Out(InstructionLayout), the word's fields as each class has them. They are the word's bits whatever it is:
-    only the one that `kind` names means anything, and only where `legal` is high.
+    Out(InstructionLayout), the word's fields as each class has them: those of the class that `kind` names are the
+    word's bits, legal or not, those of the others are zero.
     Latency: 0 (combinational). Throughput: a word a cycle.
     """
 
@@ -49,8 +49,10 @@ class Decoder(Component):
         m.d.comb += self.kind.eq(self.word[:CLASS_BITS])
         for info in CLASSES:
             view = getattr(self, info.kind.name.lower())
-            for field in info.fields:
-                m.d.comb += Value.cast(view[field.name]).eq(_bits(self.word, field))
+            # Not other names for the same bits of the word: CXXRTL would see feedback between them.
+            with m.If(self.word[:CLASS_BITS] == info.kind):
+                for field in info.fields:
+                    m.d.comb += Value.cast(view[field.name]).eq(_bits(self.word, field))
         # A class that the half does not have is not among the cases, and so never legal.
         with m.Switch(self.word[:CLASS_BITS]):
             for info in CLASSES:

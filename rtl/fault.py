@@ -2,7 +2,14 @@
 
 from amaranth.lib import data
 
-__all__ = ["Fault"]
+__all__ = ["ErrorLayout", "Fault"]
+
+
+class ErrorLayout(data.StructLayout):
+    """An instruction of a table of `words` cannot be executed: `valid`, and its place in the table, `index`."""
+
+    def __init__(self, words: int):
+        super().__init__({"valid": 1, "index": range(words)})
 
 
 class Fault(data.Struct):

@@ -1,32 +1,37 @@
-"""The processing element: one stage of a network, from flits to flits."""
+"""The processing element: two halves that work at the same time, between links."""
 
+import enum
+from collections.abc import Callable
 from typing import Any
 
-from amaranth.hdl import Module, ResetInserter, Signal
-from amaranth.lib import data, enum
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from ohmweave.params import PEParams
+from ohmweave.rtl.arithmetic.half import ArithmeticHalf
+from ohmweave.rtl.arithmetic.layouts import ArithmeticConfig
 from ohmweave.rtl.array_loader import ArrayLoader
+from ohmweave.rtl.cleared import Cleared
 from ohmweave.rtl.config_map import ConfigDemux, Region
 from ohmweave.rtl.conv_buffer import ConvBuffer, ConvConfig
-from ohmweave.rtl.crossbar import Crossbar
 from ohmweave.rtl.fault import Fault
 from ohmweave.rtl.flit import flit_stream
-from ohmweave.rtl.indexing_filter import IndexingFilter
+from ohmweave.rtl.isa import Half, Place
 from ohmweave.rtl.netlist import instantiate
 from ohmweave.rtl.network.config_receiver import ConfigReceiver
 from ohmweave.rtl.network.router import Router
-from ohmweave.rtl.packer import Packer, PackerConfig
-from ohmweave.rtl.pooler import Pooler, PoolerConfig
+from ohmweave.rtl.receiver import Receiver, ReceiverConfig
 from ohmweave.rtl.registers import RegisterFile
-from ohmweave.rtl.requantizer import Requantizer, RequantizerConfig
-from ohmweave.rtl.tile_controller import TileController
-from ohmweave.rtl.unpacker import Unpacker, UnpackerConfig
+from ohmweave.rtl.reram_half import RECEIVERS, ReRAMConfig, ReRAMHalf
+from ohmweave.rtl.sender import Sender, SenderConfig
+from ohmweave.rtl.side_receiver import SideConfig, SideReceiver
+from ohmweave.rtl.spreader import Spreader, SpreaderConfig
 
 __all__ = ["PE", "RoutesLayout", "StageConfig", "SwitchInput", "SwitchOutput"]
 
 NEIGHBOURS = 4
+BUFFERS = 2
 
 
 class SwitchInput(enum.IntEnum):
@@ -42,14 +47,16 @@ class SwitchInput(enum.IntEnum):
 
 
 class SwitchOutput(enum.IntEnum):
-    """Where a PE's switch sends flits."""
+    """Where a PE's switch sends flits: the receivers of the PE, neighbours, the collection tree."""
 
-    CORE = 0
-    NORTH = 1
-    EAST = 2
-    SOUTH = 3
-    WEST = 4
-    COLLECTION = 5
+    MAIN = 0
+    SHORTCUT = 1
+    SIDE = 2
+    NORTH = 3
+    EAST = 4
+    SOUTH = 5
+    WEST = 6
+    COLLECTION = 7
 
 
 class RoutesLayout(data.ArrayLayout):
@@ -60,31 +67,46 @@ class RoutesLayout(data.ArrayLayout):
 
 
 class StageConfig(data.StructLayout):
-    """What a PE does: the configuration of each of its parts, and `enable`.
+    """What a PE does: the configuration of each of its parts.
 
-    While `enable` is 0 the data path is held in reset and takes no flits.
+    buffers    of the two convolution buffers
+    main       of the receiver of buffer 0, `spreader` of what stands between them
+    shortcut   of the receiver of buffer 1, which the arithmetic half fills where `pooling` is set
+    side       of the receiver of the arithmetic half
+    enable     while it is 0 the data path is held in reset and takes no flits
     """
 
     def __init__(self, params: PEParams):
         super().__init__(
             {
-                "buffer": ConvConfig(params.buffer),
-                "unpacker": UnpackerConfig(params),
-                "requantizer": RequantizerConfig(params),
-                "pooler": PoolerConfig(params),
-                "packer": PackerConfig(),
+                "buffers": data.ArrayLayout(ConvConfig(params.buffer), BUFFERS),
+                "main": ReceiverConfig(params),
+                "spreader": SpreaderConfig(params.buffer),
+                "shortcut": ReceiverConfig(params),
+                "pooling": 1,
+                "side": SideConfig(params),
+                "reram": ReRAMConfig(params),
+                "arithmetic": ArithmeticConfig(params),
+                "sender": SenderConfig(),
                 "enable": 1,
             }
         )
 
 
 class PE(Component):
-    """One convolution with its activation and pooling, streamed (Re-ReRAM, section V).
+    """A processing element: windows of a map through the array, then arithmetic on the results (Re-ReRAM, section V).
 
-    Flits of the input map enter by the switch, are unpacked into pixels and written into the convolution buffer,
-    whose windows the array multiplies with its cells, one column group after the other as the indexing filter tells;
-    the results are requantised, pooled, packed into flits again and leave by the switch. The tile controller keeps
-    the order. Fully connected layers are convolutions whose window is the whole map.
+    Frames enter by the switch. The ReRAM half's program lets them in and reads the array with the windows that its
+    convolution buffer makes of them; the arithmetic half's program works on the vectors of results, with partial sums
+    of a neighbour (side) and with windows of the other buffer: pixels of a shortcut, or its own results, to be
+    pooled. What it sends leaves by the switch. The instructions, once loaded, repeat for frame after frame.
+
+        switch ─ main receiver ─ spreader ─ buffer 0 ─┐
+                                                      ├─ ReRAM half ─ arithmetic half ─ sender ─ switch
+        switch ─ shortcut receiver ──┬──── buffer 1 ──┘        │ ↑ windows │ ↑ side receiver ─ switch
+                                     └──── pixels ─────────────┴───────────┘
+
+    The ReRAM half reads the buffer that its R-type instruction names; the arithmetic half reads buffer 1.
 
     Ports
     -----
@@ -94,9 +116,10 @@ class PE(Component):
     mesh_o      data flits to them
     collection  data flits to the collection tree
     busy        the array is reading
+    fault       an instruction could not be executed; it stays until the stage is disabled
 
-    Throughput: a window takes G·max(read_cycles, W) cycles, G column groups and W words of results in a group; never
-    less than its pixels and flits take to come and go.
+    Throughput: a window takes B·S·P·read_cycles cycles, B blocks of results, S slices of a weight, P planes of an
+    input; never less than the arithmetic half's bodies for its vectors take, nor its flits to come and go.
     """
 
     def __init__(self, *, params: PEParams):
@@ -147,68 +170,83 @@ class PE(Component):
         return m
 
     def _data_path(self, m: Module, platform: object, switch: Router, demux: ConfigDemux, stage: Any) -> None:
-        params, array = self._params, self._params.array
+        params = self._params
         clear = Signal()
         m.d.comb += clear.eq(~stage.enable)
 
-        def held_in_reset(name: str, component: Any) -> Any:
-            m.submodules[name] = ResetInserter(clear)(component)
-            return component
+        def part(name: str, module: str, make: Callable[[], Component]) -> Any:
+            """A module of its own, emitted once, that is held in reset while the stage is not enabled."""
+            shared = instantiate(m, platform, name, module, lambda: Cleared(make()))
+            m.d.comb += shared.clear.eq(clear)
+            return shared
 
-        unpacker = held_in_reset("unpacker", Unpacker(params=params))
-        buffer = instantiate(m, platform, "buffer", "conv_buffer", lambda: ConvBuffer(params=params.buffer))
-        m.submodules.filter = index = IndexingFilter(entries=array.colmux)
-        controller = held_in_reset("controller", TileController(arrays=1, groups=array.colmux))
-        m.submodules.loader = loader = ArrayLoader(array=array)
-        m.submodules.crossbar = crossbar = Crossbar(array=array)
-        requantizer = held_in_reset("requantizer", Requantizer(params=params))
-        pooler = held_in_reset("pooler", Pooler(params=params))
-        packer = held_in_reset("packer", Packer(params=params))
-        m.d.comb += [
-            unpacker.config.eq(stage.unpacker),
-            buffer.config.eq(stage.buffer),
-            buffer.clear.eq(clear),
-            crossbar.id.eq(self.unit),
-            requantizer.config.eq(stage.requantizer),
-            pooler.config.eq(stage.pooler),
-            packer.config.eq(stage.packer),
-            self.busy.eq(crossbar.busy),
+        buffers = [
+            instantiate(m, platform, f"buffer_{n}", "conv_buffer", lambda: ConvBuffer(params=params.buffer))
+            for n in range(BUFFERS)
         ]
-        connect(m, demux.o[Region.INDEX], index.config)
+        reram = instantiate(m, platform, "reram", "reram_half", lambda: ReRAMHalf(params=params))
+        arithmetic = instantiate(
+            m, platform, "arithmetic", "arithmetic_half", lambda: ArithmeticHalf(params=params)
+        )
+        main = part("main_receiver", "receiver", lambda: Receiver(params=params))
+        spreader = part("spreader", "spreader", lambda: Spreader(params=params.buffer))
+        shortcut = part("shortcut_receiver", "receiver", lambda: Receiver(params=params))
+        side = part("side_receiver", "side_receiver", lambda: SideReceiver(params=params))
+        sender = part("sender", "sender", lambda: Sender(params=params))
+        m.submodules.loader = loader = ArrayLoader(array=params.array)
+        m.d.comb += [
+            main.config.eq(stage.main),
+            spreader.config.eq(stage.spreader),
+            shortcut.config.eq(stage.shortcut),
+            side.config.eq(stage.side),
+            sender.config.eq(stage.sender),
+            reram.id.eq(self.unit),
+            reram.config.eq(stage.reram),
+            reram.clear.eq(clear),
+            arithmetic.config.eq(stage.arithmetic),
+            arithmetic.clear.eq(clear),
+            self.busy.eq(reram.busy),
+        ]
+        for n, buffer in enumerate(buffers):
+            m.d.comb += [buffer.config.eq(stage.buffers[n]), buffer.clear.eq(clear)]
         connect(m, demux.o[Region.ARRAY], loader.config)
-        connect(m, demux.o[Region.SCALES], requantizer.table)
-        connect(m, loader.program, crossbar.program)
+        connect(m, loader.program, reram.rows)
+        connect(m, demux.o[Region.INDEX], reram.index)
+        connect(m, demux.o[Region.RERAM_PROGRAM], reram.program)
+        connect(m, demux.o[Region.CONSTANTS], arithmetic.constants)
+        connect(m, demux.o[Region.ARITHMETIC_PROGRAM], arithmetic.program)
 
-        # Flits to windows; nothing enters before the stage is configured.
-        core = switch.o[SwitchOutput.CORE]
+        # Frames in, each when the program says so.
+        for output, unit in (
+            (SwitchOutput.MAIN, main),
+            (SwitchOutput.SHORTCUT, shortcut),
+            (SwitchOutput.SIDE, side),
+        ):
+            connect(m, switch.o[output], unit.i)
+        for place, unit in ((Place.BUFFER_0, main), (Place.BUFFER_1, shortcut), (Place.ARITHMETIC, side)):
+            start = reram.receive[RECEIVERS.index(place)]
+            m.d.comb += [unit.start.valid.eq(start.valid), start.ready.eq(unit.start.ready)]
+        connect(m, main.o, spreader.i)
+        connect(m, spreader.o, buffers[0].pixel)
+        second = buffers[1].pixel
         m.d.comb += [
-            unpacker.i.payload.eq(core.payload),
-            unpacker.i.valid.eq(core.valid & stage.enable),
-            core.ready.eq(unpacker.i.ready & stage.enable),
+            second.valid.eq(Mux(stage.pooling, arithmetic.pixel.valid, shortcut.o.valid)),
+            second.payload.eq(Mux(stage.pooling, arithmetic.pixel.payload, shortcut.o.payload)),
+            arithmetic.pixel.ready.eq(second.ready & stage.pooling),
+            shortcut.o.ready.eq(second.ready & ~stage.pooling),
         ]
-        connect(m, unpacker.o, buffer.pixel)
 
-        # Windows to sums.
-        m.d.comb += [
-            controller.window.valid.eq(buffer.window.valid),
-            buffer.window.ready.eq(controller.window.ready),
-            crossbar.x.eq(buffer.window.payload),
-            controller.forward.ready.eq(1),
-        ]
-        connect(m, index.index, controller.index)
-        connect(m, controller.request[0], crossbar.request)
+        # Windows to results, results to flits.
+        connect(m, buffers[0].window, reram.window_0)
+        connect(m, buffers[1].window, arithmetic.window)
+        connect(m, reram.result, arithmetic.result)
+        connect(m, side.o, arithmetic.side)
+        connect(m, arithmetic.out, sender.i)
+        connect(m, sender.o, switch.i[SwitchInput.CORE - 1])
 
-        # Sums to flits.
         m.d.comb += [
-            controller.result[0].valid.eq(crossbar.result.valid),
-            crossbar.result.ready.eq(controller.result[0].ready),
-            requantizer.i.valid.eq(controller.write_back.valid),
-            controller.write_back.ready.eq(requantizer.i.ready),
-            requantizer.i.p.sums.eq(crossbar.result.p.sums),
-            requantizer.i.p.reference.eq(crossbar.result.p.reference),
-            requantizer.i.p.group.eq(controller.write_back.p.group),
-            requantizer.i.p.last.eq(controller.write_back.p.last),
+            self.fault.unit.eq(self.unit),
+            self.fault.valid.eq(reram.error.valid | arithmetic.error.valid),
+            self.fault.half.eq(Mux(reram.error.valid, Half.RERAM, Half.ARITHMETIC)),
+            self.fault.index.eq(Mux(reram.error.valid, reram.error.index, arithmetic.error.index)),
         ]
-        connect(m, requantizer.o, pooler.i)
-        connect(m, pooler.o, packer.i)
-        connect(m, packer.o, switch.i[SwitchInput.CORE - 1])

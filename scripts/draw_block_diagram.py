@@ -97,42 +97,52 @@ def chip(d: Drawing) -> None:
 
 
 def element(d: Drawing) -> None:
-    """The path of the data through one PE."""
+    """The two halves of one PE and what stands between them and the links."""
     d.box(500, 46, 660, 536, "frame")
-    d.text(830, 28, "one PE: one layer of the network", size=16)
+    d.text(830, 28, "one PE: one stage of the network", size=16)
     d.box(520, 70, 620, 46, "node", "switch", "from and to the tree, four neighbours and the collection tree")
-    d.box(530, 160, 170, 50, "data", "unpacker", "flits to pixels")
-    d.box(530, 244, 170, 66, "data", "convolution buffer", "6 banks × 128 lanes", "× 224 pixels × 4 bits")
-    d.box(530, 376, 300, 120, "analog", "crossbar (black box)", "1152 wordlines × 256 bitlines,",
-          "4-bit cells, a reference column;", "16 columns read in 6 cycles")  # fmt: skip
-    d.box(745, 160, 170, 50, "control", "tile controller", "starts reads, hands on")
-    d.box(745, 244, 170, 50, "control", "indexing filter", "which column groups")
-    d.box(950, 160, 170, 50, "data", "packer", "results to flits")
-    d.box(950, 244, 170, 50, "data", "max pool", "blocks of up to 4×4")
-    d.box(
-        950,
-        376,
-        170,
-        120,
-        "data",
-        "4 result lanes",
-        "offset and bias,",
-        "multiply, round, shift,",
-        "clip (this is ReLU)",
-    )
-    d.arrow((615, 116), (615, 158))
-    d.arrow((615, 210), (615, 242))
-    d.arrow((615, 310), (615, 374))
-    d.text(605, 346, "window", size=11, anchor="end")
-    d.arrow((830, 436), (948, 436))
-    d.text(889, 428, "16 sums", size=11)
-    d.arrow((1035, 376), (1035, 296))
-    d.arrow((1035, 244), (1035, 212))
-    d.arrow((1035, 160), (1035, 118))
-    d.arrow((830, 244), (830, 212), soft=True)
-    d.arrow((745, 185), (702, 265), soft=True)
-    d.arrow((765, 210), (735, 250), (735, 374), soft=True)
-    d.text(830, 560, "dashed: control", size=11)
+    d.box(520, 146, 140, 40, "data", "main receiver", "and spreader")
+    d.box(690, 146, 140, 40, "data", "shortcut receiver")
+    d.box(850, 146, 130, 40, "data", "side receiver")
+    d.box(1000, 146, 130, 40, "data", "sender")
+    d.box(520, 216, 140, 54, "data", "buffer 0", "6 banks × 128 lanes", "× 224 pixels", size=12)
+    d.box(690, 216, 140, 54, "data", "buffer 1", "shortcut, or results", "to be pooled", size=12)
+    d.box(510, 300, 330, 272, "frame")
+    d.text(675, 320, "ReRAM half", size=14)
+    d.box(690, 332, 140, 40, "control", "controller", "16 instructions")
+    d.box(690, 384, 140, 40, "control", "indexing filter", "which blocks")
+    d.box(520, 384, 140, 40, "control", "tile controller", "slices and planes")
+    d.box(520, 440, 310, 76, "analog", "crossbar (black box)", "1152 wordlines × 256 bitlines, 4-bit cells,",
+          "reference column; 16 columns in 6 cycles")  # fmt: skip
+    d.box(520, 528, 310, 36, "data", "shift and add", "slices and planes put together, vectors")
+    d.box(860, 300, 280, 272, "frame")
+    d.text(1000, 320, "arithmetic half", size=14)
+    d.box(870, 332, 120, 40, "control", "controller", "32 instructions")
+    d.box(1010, 332, 120, 40, "data", "constants", "K0 … K3 a channel")
+    d.box(870, 400, 260, 70, "data", "32 ALU lanes of 48 bits", "add, multiply and shift, maximum,",
+          "divide, clip to 4, 8, 16 bits")  # fmt: skip
+    d.box(870, 484, 260, 34, "data", "32 SFU lanes: inverse square roots")
+    d.box(870, 532, 260, 32, "data", "registers R0 … R3 a vector")
+    for x in (590, 760, 915):
+        d.arrow((x, 116), (x, 144))
+    d.arrow((1065, 146), (1065, 118))
+    d.arrow((590, 186), (590, 214))
+    d.arrow((760, 186), (760, 214))
+    d.arrow((590, 270), (590, 382))
+    d.text(582, 292, "windows", size=11, anchor="end")
+    d.arrow((590, 424), (590, 438))
+    d.arrow((690, 404), (662, 404), soft=True)
+    d.arrow((690, 352), (625, 352), (625, 382), soft=True)
+    d.arrow((675, 516), (675, 526))
+    d.arrow((830, 546), (846, 546), (846, 435), (868, 435))
+    d.arrow((830, 232), (892, 232), (892, 298))
+    d.text(838, 226, "windows", size=11, anchor="start")
+    d.arrow((915, 186), (915, 298))
+    d.text(922, 206, "partial sums", size=11, anchor="start")
+    d.arrow((860, 318), (845, 318), (845, 256), (832, 256))
+    d.arrow((1065, 300), (1065, 188))
+    d.text(1073, 250, "vectors", size=11, anchor="start")
+    d.text(830, 596, "dashed: control", size=11)
 
 
 def draw() -> str:

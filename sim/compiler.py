@@ -1,79 +1,170 @@
-"""Compiles an integer network onto a chip: one PE a layer, neighbours in the mesh, one copy of each layer."""
+"""Compiles stages onto a chip: a row of neighbouring PEs for each, and everything that configures them.
+
+Two ways: all stages of a chain at once, each on a PE of its own and the next its neighbour (`compile_chain`); or one
+pass of one stage at a time, on as many PEs as its rows need (`compile_pass`).
+"""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ohmweave.errors import OhmweaveError
-from ohmweave.params import GroupParams, PEParams
+from ohmweave.params import GroupParams
 from ohmweave.rtl.config_map import Region
-from ohmweave.rtl.conv_buffer import conv_config
 from ohmweave.rtl.flit import CONFIG_BITS
 from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, node_unit
-from ohmweave.rtl.indexing_filter import index_table
 from ohmweave.rtl.network.tree_node import RADIX, node_writes
-from ohmweave.rtl.pe import RoutesLayout, StageConfig, SwitchInput, SwitchOutput
-from ohmweave.rtl.pooler import MAX_POOL
+from ohmweave.rtl.pe import RoutesLayout, SwitchInput, SwitchOutput
 from ohmweave.rtl.registers import register_writes
-from ohmweave.rtl.requantizer import scale_writes
-from ohmweave.rtl.unpacker import MAX_PIXELS
-from ohmweave.sim.network import ConvLayer, Network
-from ohmweave.sim.program import Program, Stage, packets
+from ohmweave.sim.graph import RAW_BITS, Graph
+from ohmweave.sim.pe_config import Share, raw_width, share_config
+from ohmweave.sim.program import Inbound, Outbound, Placed, Program, packets
+from ohmweave.sim.stages import Stage
+from ohmweave.sim.tiling import Columns, Tiling, tile
 
-__all__ = ["compile_network"]
+__all__ = ["compile_chain", "compile_pass", "is_chain", "tiled"]
+
+Routes = dict[SwitchOutput, SwitchInput]
 
 
-def compile_network(network: Network, params: GroupParams) -> Program:
-    """Place the layers on a path of neighbouring PEs and work out everything that configures the chip.
+def tiled(stage: Stage, params: GroupParams) -> Tiling:
+    """The stage cut up for the chip's PEs; `OhmweaveError` names the stage if it does not fit."""
+    try:
+        tiling = tile(stage, params.pe)
+    except OhmweaveError as error:
+        raise OhmweaveError(f"{stage.name} does not fit a PE: {error}") from None
+    if len(tiling.shares) > params.pes:
+        raise OhmweaveError(
+            f"{stage.name} needs {len(tiling.shares)} PEs for its rows, and the chip has {params.pes}"
+        )
+    return tiling
 
-    Raises `OhmweaveError` naming the layer that does not fit a PE, or the PEs that are lacking.
+
+def is_chain(graph: Graph, tilings: Sequence[Tiling], params: GroupParams) -> bool:
+    """Whether all stages can run at once: each reads the one before, and fits one PE of its own."""
+    before = graph.input.name
+    for tiling in tilings:
+        stage = tiling.stage
+        if stage.main.name != before or stage.side is not None or stage.sent != (1, 1) or stage.expanded:
+            return False
+        if len(tiling.shares) > 1 or len(tiling.passes) > 1:
+            return False
+        before = stage.result.name
+    return before == graph.output.name and len(tilings) <= params.pes
+
+
+def compile_pass(tiling: Tiling, number: int, params: GroupParams, columns: Columns | None = None) -> Program:
+    """One pass of a stage: its PEs in a row, all listening to the tree, each adding to what the one before sends.
+
+    columns  what the arrays hold, where channels were pruned
     """
-    pe = params.pe
-    if pe.array.sign_scheme != "offset":
-        raise OhmweaveError(
-            f"sign_scheme must be offset to run a network, not {pe.array.sign_scheme}: weights on a pair of "
-            "columns are not compiled yet"
+    stage, outs = tiling.stage, tiling.passes[number]
+    inbound = _inbound(stage, outs)
+    raw_bits = _raw_bits(stage)
+    units = _path(params)[: len(tiling.shares)]
+    parts = []
+    for place, unit in enumerate(units):
+        routes: Routes = {SwitchOutput.MAIN: SwitchInput.TREE}
+        if place:
+            routes[SwitchOutput.SIDE] = _from(unit, units[place - 1])
+        if place + 1 < len(units):
+            routes[_to(unit, units[place + 1])] = SwitchInput.CORE
+        else:
+            routes[SwitchOutput.COLLECTION] = SwitchInput.CORE
+            if stage.side is not None:
+                routes[SwitchOutput.SHORTCUT] = SwitchInput.TREE
+        share = _share(tiling, params, place, outs, inbound, raw_bits, columns)
+        parts.append((unit, share, routes))
+    outbound = Outbound(
+        (outs[1] - outs[0], *stage.result.shape[1:]), raw_bits or stage.result.bits, stage.raw
+    )
+    return _program(params, parts, inbound, outbound, (Placed(stage.name, tuple(units)),), units, units[-1])
+
+
+def compile_chain(tilings: Sequence[Tiling], params: GroupParams) -> Program:
+    """All stages of a chain at once: each reads what the one before gives, and fits one PE."""
+    if len(tilings) > params.pes:
+        raise OhmweaveError(f"{len(tilings)} stages need {len(tilings)} PEs, and the chip has {params.pes}")
+    units = _path(params)[: len(tilings)]
+    parts = []
+    for place, (unit, tiling) in enumerate(zip(units, tilings, strict=True)):
+        outs = tiling.passes[0]
+        routes: Routes = {
+            SwitchOutput.MAIN: _from(unit, units[place - 1]) if place else SwitchInput.TREE,
+            _to(unit, units[place + 1])
+            if place + 1 < len(units)
+            else SwitchOutput.COLLECTION: SwitchInput.CORE,
+        }
+        share = _share(tiling, params, 0, outs, _inbound(tiling.stage, outs), _raw_bits(tiling.stage))
+        parts.append((unit, share, routes))
+    first, last = tilings[0].stage, tilings[-1].stage
+    outbound = Outbound(last.result.shape, _raw_bits(last) or last.result.bits, last.raw)
+    placed = tuple(Placed(each.stage.name, (unit,)) for each, unit in zip(tilings, units, strict=True))
+    inbound = _inbound(first, tilings[0].passes[0])
+    return _program(params, parts, inbound, outbound, placed, units[:1], units[-1])
+
+
+def _inbound(stage: Stage, outs: tuple[int, int]) -> Inbound:
+    if stage.side is None:
+        return Inbound(stage.main.shape[0], stage.main.bits)
+    return Inbound(stage.main.shape[0], stage.main.bits, outs[1] - outs[0], stage.side.bits)
+
+
+def _raw_bits(stage: Stage) -> int:
+    """Bits of a number that leaves as a sum; 0 for a stage that scales."""
+    return raw_width(stage.sum_bound) if stage.raw else 0
+
+
+def _share(
+    tiling: Tiling,
+    params: GroupParams,
+    place: int,
+    outs: tuple[int, int],
+    inbound: Inbound,
+    raw_bits: int,
+    columns: Columns | None = None,
+) -> Share:
+    try:
+        return share_config(
+            tiling,
+            params.pe,
+            tile=place,
+            outs=outs,
+            link_channels=inbound.pixel_bits // inbound.bits,
+            side_first=inbound.main_bits // inbound.side_bits if inbound.side_bits else 0,
+            raw_bits=raw_bits or RAW_BITS,
+            columns=columns,
         )
-    if pe.link_bits != CONFIG_BITS:
-        raise OhmweaveError(
-            f"link_bits must be {CONFIG_BITS} to run a network, not {pe.link_bits}: wider links are emitted only"
-        )
-    if len(network.layers) > params.pes:
-        raise OhmweaveError(
-            f"{network.name} needs {len(network.layers)} PEs, one a layer, and the chip has {params.pes}"
-        )
-    if network.input_bits != pe.buffer.act_bits or network.act_bits != pe.buffer.act_bits:
-        raise OhmweaveError(
-            f"{network.name} must have inputs and activations of {pe.buffer.act_bits} bits, not "
-            f"{network.input_bits} and {network.act_bits}"
-        )
-    if network.weight_bits > pe.array.cell_bits:
-        raise OhmweaveError(
-            f"{network.name} must have weights of at most {pe.array.cell_bits} bits, not {network.weight_bits}"
-        )
-    units = _path(params)[: len(network.layers)]
+    except OhmweaveError as error:
+        raise OhmweaveError(f"{tiling.stage.name} does not fit a PE: {error}") from None
+
+
+def _program(
+    params: GroupParams,
+    parts: Sequence[tuple[int, Share, Routes]],
+    inbound: Inbound,
+    outbound: Outbound,
+    placed: tuple[Placed, ...],
+    entries: Sequence[int],
+    leaves: int,
+) -> Program:
+    if params.pe.link_bits < CONFIG_BITS:
+        raise OhmweaveError(f"link_bits must be at least {CONFIG_BITS}, not {params.pe.link_bits}")
     config: list[int] = []
-    levels: dict[int, np.ndarray] = {}
-    for position, (layer, unit) in enumerate(zip(network.layers, units, strict=True)):
-        try:
-            stage = _stage(layer, network.shapes[position], pe)
-        except OhmweaveError as error:
-            raise OhmweaveError(f"layer {layer.name} does not fit a PE: {error}") from None
-        levels[unit] = _levels(layer, pe)
-        writes = [
-            *_at(Region.ROUTES, register_writes(RoutesLayout(), _routes(units, position))),
-            *_at(Region.SCALES, _scales(layer)),
-            *_at(Region.INDEX, index_table(_significant_groups(layer, pe))),
-            # Last, because its final word enables the stage.
-            *_at(Region.STAGE, register_writes(StageConfig(pe), stage)),
+    for unit, share, routes in parts:
+        words = [int(routes.get(output, SwitchInput.CLOSED)) for output in SwitchOutput]
+        opened = [
+            (Region.ROUTES.address(local), word) for local, word in register_writes(RoutesLayout(), words)
         ]
-        config += packets(unit, writes)
-    config += _tree(params, units[0], units[-1])
+        config += packets(unit, [*opened, *share.writes])
+    config += _tree(params, entries, leaves)
     return Program(
         params=params,
-        levels=levels,
+        levels={unit: share.levels for unit, share, _ in parts},
         config=np.array(config, dtype=np.uint32),
-        input_shape=network.input_shape,
-        classes=network.classes,
-        stages=tuple(Stage(layer.name, (unit,)) for layer, unit in zip(network.layers, units, strict=True)),
+        inbound=inbound,
+        outbound=outbound,
+        stages=placed,
     )
 
 
@@ -83,110 +174,33 @@ def _path(params: GroupParams) -> list[int]:
     return [mesh_unit(x if y % 2 == 0 else side - 1 - x, y) for y in range(side) for x in range(side)]
 
 
-def _routes(units: list[int], position: int) -> dict | list[int]:
-    """Settings of the switch of the PE at a position of the path, in the order of `SwitchOutput`."""
-    routes = [SwitchInput.CLOSED] * len(SwitchOutput)
-    here = mesh_position(units[position])
-    if position:
-        side = _side(here, mesh_position(units[position - 1]))
-        routes[SwitchOutput.CORE] = SwitchInput(SwitchInput.NORTH + side)
-    else:
-        routes[SwitchOutput.CORE] = SwitchInput.TREE
-    if position + 1 < len(units):
-        side = _side(here, mesh_position(units[position + 1]))
-        routes[SwitchOutput.NORTH + side] = SwitchInput.CORE
-    else:
-        routes[SwitchOutput.COLLECTION] = SwitchInput.CORE
-    return [int(route) for route in routes]
-
-
-def _side(here: tuple[int, int], there: tuple[int, int]) -> int:
+def _side(here: int, there: int) -> int:
     """On which side of a PE its neighbour is."""
-    return STEPS.index((there[0] - here[0], there[1] - here[1]))
+    (x, y), (to_x, to_y) = mesh_position(here), mesh_position(there)
+    return STEPS.index((to_x - x, to_y - y))
 
 
-def _tree(params: GroupParams, first: int, last: int) -> list[int]:
-    """Flits that open the distribution tree down to one PE and the collection tree up from another."""
-    children: dict[int, int] = {}
+def _from(here: int, there: int) -> SwitchInput:
+    return SwitchInput(SwitchInput.NORTH + _side(here, there))
+
+
+def _to(here: int, there: int) -> SwitchOutput:
+    return SwitchOutput(SwitchOutput.NORTH + _side(here, there))
+
+
+def _tree(params: GroupParams, entries: Sequence[int], last: int) -> list[int]:
+    """Flits that open the distribution tree down to some PEs and the collection tree up from one."""
+    children: dict[int, set[int]] = {}
     selects: dict[int, int] = {}
     for level in range(params.levels):
         below = RADIX ** (params.levels - level)
-        for unit, chosen in ((first, children), (last, selects)):
-            chosen[node_unit(level, unit // below)] = unit // (below // RADIX) % RADIX
+        for unit in entries:
+            children.setdefault(node_unit(level, unit // below), set()).add(unit // (below // RADIX) % RADIX)
+        selects[node_unit(level, last // below)] = last // (below // RADIX) % RADIX
     flits: list[int] = []
     for node in sorted({*children, *selects}):
-        writes = node_writes(children=[children[node]] if node in children else [], select=selects.get(node))
+        writes: Mapping[int, int] = node_writes(
+            children=sorted(children.get(node, ())), select=selects.get(node)
+        )
         flits += packets(node, writes.items())
     return flits
-
-
-def _at(region: Region, writes: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    return [(region.address(local), word) for local, word in writes]
-
-
-def _significant_groups(layer: ConvLayer, pe: PEParams) -> range:
-    """Column groups that the layer uses; none of them is pruned."""
-    return range(-(-layer.out_channels // pe.array.columns_at_once))
-
-
-def _stage(layer: ConvLayer, in_shape: tuple[int, int, int], pe: PEParams) -> dict:
-    """Values of a `StageConfig`."""
-    channels, height, width = in_shape
-    array, lanes = pe.array, pe.result_lanes
-    if layer.out_channels > array.cols:
-        raise OhmweaveError(f"its output channels must be at most {array.cols}, not {layer.out_channels}")
-    if layer.pool > MAX_POOL:
-        raise OhmweaveError(f"its pool must be at most {MAX_POOL}, not {layer.pool}")
-    convolution = conv_config(
-        pe.buffer, layer.kernel, layer.stride, layer.pad, height, width, channels=channels
-    )
-    if height * width > MAX_PIXELS:
-        raise OhmweaveError(f"its input must have at most {MAX_PIXELS} pixels, not {height}×{width}")
-    last_group = (layer.out_channels - 1) % array.columns_at_once + 1
-    end_x, end_y = (
-        size // layer.pool * layer.pool - 1 for size in (convolution.out_width, convolution.out_height)
-    )
-    return {
-        "buffer": convolution.config,
-        "unpacker": {"last_lane": channels - 1, "last_pixel": height * width - 1},
-        "requantizer": {
-            "last_word": (last_group - 1) // lanes,
-            "last_count": (last_group - 1) % lanes,
-        },
-        "pooler": {
-            "pool": layer.pool - 1,
-            "last_x": convolution.out_width - 1,
-            "last_y": convolution.out_height - 1,
-            "end_x": end_x,
-            "end_y": end_y,
-        },
-        "packer": {"raw": layer.raw},
-        "enable": 1,
-    }
-
-
-def _levels(layer: ConvLayer, pe: PEParams) -> np.ndarray:
-    """Conductance levels of the array: rows in the order of the window's lanes, unused cells at level 0."""
-    array = pe.array
-    levels = np.zeros((array.rows, array.cols), dtype=np.uint8)
-    kernel, lanes = layer.kernel, pe.buffer.pixel_lanes(layer.kernel)
-    offset = layer.weights.astype(np.int16) + 2 ** (array.cell_bits - 1)
-    # (out, in, row, column) of the kernel to (column, row, in, out): the window is column by column.
-    taps = offset.transpose(3, 2, 1, 0)
-    used = levels[: kernel * kernel * lanes].reshape(kernel, kernel, lanes, array.cols)
-    used[:, :, : layer.in_channels, : layer.out_channels] = taps
-    return levels
-
-
-def _scales(layer: ConvLayer) -> list[tuple[int, int]]:
-    """Writes of the table of bias, multiplier and shift of each output channel."""
-    return [
-        write
-        for column in range(layer.out_channels)
-        for write in scale_writes(
-            column,
-            bias=int(layer.bias[column]),
-            mult=int(layer.mult[column]),
-            shift=int(layer.shift[column]),
-        )
-    ]

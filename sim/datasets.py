@@ -11,9 +11,11 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.sim.cache import cache_folder
 from ohmweave.sim.images import read_pngs
 from ohmweave.sim.npz import read_npz
-from ohmweave.sim.registry import Dataset, Member, fetch_members
+from ohmweave.sim.registry import Dataset, Member, fetch_members, has_members
 
-__all__ = ["DATASETS", "LOADERS", "fetch", "load_cifar10", "load_mnist", "read_idx", "shipped_images"]
+__all__ = [
+    "DATASETS", "LOADERS", "fetch", "is_cached", "load_cifar10", "load_mnist", "read_idx", "shipped_images",
+]  # fmt: skip
 
 DATASETS = {
     "mnist": Dataset(
@@ -115,10 +117,19 @@ def fetch(
     """
     if name not in DATASETS:
         raise OhmweaveError(f"a data set must be one of {', '.join(DATASETS)}, not {name!r}")
-    dataset = DATASETS[name]
-    folder = (cache_folder() if cache_dir is None else Path(cache_dir)) / "datasets" / dataset.folder
-    fetch_members(name, dataset, folder, progress)
+    folder = _folder(name, cache_dir)
+    fetch_members(name, DATASETS[name], folder, progress)
     return folder
+
+
+def is_cached(name: str, cache_dir: Path | None = None) -> bool:
+    """Whether a data set is there without a download."""
+    return has_members(DATASETS[name], _folder(name, cache_dir))
+
+
+def _folder(name: str, cache_dir: Path | None) -> Path:
+    """Where the files of a data set are kept."""
+    return (cache_folder() if cache_dir is None else Path(cache_dir)) / "datasets" / DATASETS[name].folder
 
 
 def read_idx(path: Path) -> np.ndarray:

@@ -19,12 +19,15 @@ from ohmweave.errors import OhmweaveError
 __all__ = ["atomic_path", "read_npz", "replaceable", "write_npz"]
 
 
-def read_npz(path: Path, *, what: str, max_bytes: int, names: int = 4096) -> dict[str, np.ndarray]:
+def read_npz(
+    path: Path, *, what: str, max_bytes: int, names: int = 4096, only: str | None = None
+) -> dict[str, np.ndarray]:
     """All arrays of an `.npz` file, by name.
 
     what       how the file is called in a refusal, such as "the network file"
     max_bytes  most bytes that the arrays may take in memory, all together
     names      most arrays
+    only       read this one alone, if it is there; None for all
 
     Raises `OhmweaveError` for a file that cannot be read, is no `.npz`, is damaged, holds Python objects or is too
     large; a file that claims more than it holds is refused before anything is allocated for it.
@@ -36,7 +39,10 @@ def read_npz(path: Path, *, what: str, max_bytes: int, names: int = 4096) -> dic
                 raise OhmweaveError(f"{what} {path} must hold at most {names} arrays, not {len(entries)}")
             if sum(entry.file_size for entry in entries) > max_bytes:
                 raise OhmweaveError(f"{what} {path} must unpack to at most {max_bytes} bytes")
-            return {entry.filename.removesuffix(".npy"): _read_entry(archive, entry) for entry in entries}
+            named = {entry.filename.removesuffix(".npy"): entry for entry in entries}
+            return {
+                name: _read_entry(archive, entry) for name, entry in named.items() if only in (None, name)
+            }
     except OSError as error:
         raise OhmweaveError(f"{what} {path} cannot be read: {error.strerror or error}") from None
     # RuntimeError is an encrypted member, NotImplementedError an unknown compression.

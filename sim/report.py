@@ -16,15 +16,20 @@ from ohmweave.sim.npz import atomic_path, replaceable
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["SCHEMA", "Cycles", "LayerUse", "Report", "SimTimes", "show", "versions", "write"]
+__all__ = [
+    "LAYERS", "PIPELINE", "SCHEMA", "Cycles", "LayerUse", "Report", "SimTimes", "show", "versions", "write",
+]  # fmt: skip
 
 #: Grows when a field of result.json changes its meaning; new fields do not change it.
 SCHEMA = 1
 
+#: How a network is mapped onto the chip: all layers at once, each on a PE of its own, or one after the other.
+PIPELINE, LAYERS = "pipeline", "layers"
+
 
 @dataclass(frozen=True)
 class Cycles:
-    """Clock cycles of a run.
+    """Clock cycles of a run; where layers run one after the other, each figure is the sum of theirs.
 
     latency   from the first image's first flit in to its last flit out, both counted, in an empty pipeline
     interval  from image to image: between their last flits out, on average over the images of the first of the
@@ -58,11 +63,17 @@ class SimTimes:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All of `result.json`; `correct` and `accuracy` are None where the labels are not known."""
+    """All of `result.json`; `correct` and `accuracy` are None where the labels are not known.
+
+    mapping  `PIPELINE` or `LAYERS`, of the golden backend the one that a simulator would get
+    host     what the host does between layers: how many nodes of each kind that only move numbers
+    """
 
     model: str
     arch: str
     backend: str
+    mapping: str
+    host: Mapping[str, int]
     images: int
     correct: int | None
     mismatches: int
@@ -83,6 +94,8 @@ class Report:
             "model": self.model,
             "arch": self.arch,
             "backend": self.backend,
+            "mapping": self.mapping,
+            "host": dict(self.host),
             "images": self.images,
             "correct": self.correct,
             "accuracy": self.accuracy,
@@ -127,6 +140,11 @@ def show(console: "Console", report: Report) -> None:
     console.print(Text(f"{report.model} on {report.arch}, {report.backend}", style="bold"))
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_row("images", f"{report.images:,}")
+    if report.mapping == LAYERS:
+        facts.add_row("mapping", "one layer after the other")
+    if report.host:
+        moves = ", ".join(f"{count:,} {kind}" for kind, count in report.host.items())
+        facts.add_row("host", f"moves numbers between layers: {moves}")
     if report.accuracy is not None:
         facts.add_row("accuracy", f"{100 * report.accuracy:.2f} % ({report.correct:,} of {report.images:,})")
     if report.backend != "golden":

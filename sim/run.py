@@ -1,12 +1,16 @@
-"""One run: compile the network, simulate the netlist, check every output against the golden model, measure."""
+"""One run: compile the network, simulate the netlist, check every output against the golden model, measure.
+
+A chain of stages that each fit one PE runs as a pipeline, all stages at once. Other networks, and larger ones than the
+chip, run one stage after the other (`ohmweave.sim.layerwise`).
+"""
 
 import contextlib
 import errno
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +18,18 @@ import numpy as np
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
-from ohmweave.sim import golden
+from ohmweave.sim import golden, graph_golden
 from ohmweave.sim.cache import is_full
-from ohmweave.sim.compiler import compile_network
+from ohmweave.sim.compiler import compile_chain, is_chain, tiled
+from ohmweave.sim.graph import Graph, from_network
 from ohmweave.sim.images import ImageSet
+from ohmweave.sim.layerwise import PassRun, run_layers
 from ohmweave.sim.network import Network
 from ohmweave.sim.npz import replaceable
 from ohmweave.sim.program import Program
-from ohmweave.sim.report import Cycles, LayerUse, Report, SimTimes, versions
+from ohmweave.sim.report import LAYERS, PIPELINE, Cycles, LayerUse, Report, SimTimes, versions
+from ohmweave.sim.stages import MOVES, Stage, stages
+from ohmweave.sim.tiling import Tiling
 
 if TYPE_CHECKING:
     from ohmweave.sim.backends import Result
@@ -52,7 +60,7 @@ class Outcome:
 
 
 def run(
-    network: Network,
+    network: Network | Graph,
     images: ImageSet,
     params: GroupParams,
     *,
@@ -72,91 +80,202 @@ def run(
     """
     if backend not in BACKENDS:
         raise OhmweaveError(f"the backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
+    graph = network if isinstance(network, Graph) else from_network(network)
     # Also when only the golden model runs: the report is about a chip that the network fits.
-    program = compile_network(network, params)
+    tilings = [tiled(stage, params) for stage in _named_stages(network, graph)]
+    _check_adc(network, tilings, params)
+    chain = is_chain(graph, tilings, params)
+    placed = [LayerUse(each.stage.name, None, None, len(each.shares)) for each in tilings]
+    if backend == GOLDEN and waves is not None:
+        raise OhmweaveError("waveforms need a simulator, and the golden backend is none")
+    told = progress or _silent
+    start = time.perf_counter()
     if backend == GOLDEN:
-        if waves is not None:
-            raise OhmweaveError("waveforms need a simulator, and the golden backend is none")
-        return _run_golden(network, images, program, arch)
-    return _run_netlist(network, images, program, arch, backend, jobs, waves, progress or _silent)
+        logits = _expected(network, images, params)
+        measured = _Measured(
+            logits, None, placed, SimTimes(build_s=0.0, run_s=time.perf_counter() - start, cycles_per_s=None)
+        )
+        mismatches = 0
+    else:
+        chip = _Chip(params, backend, jobs, waves, told)
+        simulated = _run_chain if chain else _run_layers
+        measured = simulated(graph, tilings, images, chip)
+        told(CHECKING, 0, 0)
+        expected = _expected(network, images, params).reshape(len(images), -1)
+        mismatches = int((measured.logits.reshape(len(images), -1) != expected).any(axis=1).sum())
+    report = Report(
+        model=network.name,
+        arch=arch,
+        backend=backend,
+        mapping=PIPELINE if chain else LAYERS,
+        host=_moves(graph),
+        images=len(images),
+        correct=_correct(measured.logits, images),
+        mismatches=mismatches,
+        cycles=measured.cycles,
+        layers=measured.layers,
+        sim=measured.sim,
+        versions=versions(PACKAGES.get(backend, ())),
+    )
+    return Outcome(report, measured.logits)
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:
     pass
 
 
-def _run_golden(network: Network, images: ImageSet, program: Program, arch: str) -> Outcome:
-    start = time.perf_counter()
-    logits = golden.logits(network, images.pixels, array=program.params.pe.array)
-    report = Report(
-        model=network.name,
-        arch=arch,
-        backend=GOLDEN,
-        images=len(images),
-        correct=_correct(logits, images),
-        mismatches=0,
-        cycles=None,
-        layers=[LayerUse(stage.name, None, None, len(stage.units)) for stage in program.stages],
-        sim=SimTimes(build_s=0.0, run_s=time.perf_counter() - start, cycles_per_s=None),
-        versions=versions(),
-    )
-    return Outcome(report, logits)
+def _named_stages(network: Network | Graph, graph: Graph) -> tuple[Stage, ...]:
+    """The stages of a graph, those of a network by the names of its layers."""
+    found = stages(graph)
+    if isinstance(network, Graph):
+        return found
+    return tuple(replace(stage, name=stage.result.name) for stage in found)
+
+
+def _check_adc(network: Network | Graph, tilings: Sequence[Tiling], params: GroupParams) -> None:
+    """Refuse what the golden model of a finite ADC does not describe: sums that are put together of several reads."""
+    if params.pe.array.lossless:
+        return
+    if isinstance(network, Graph):
+        raise OhmweaveError(
+            f"a finite ADC is modelled for networks of plain layers, and {network.name} is a graph"
+        )
+    layers = {layer.name for layer in network.layers}
+    for tiling in tilings:
+        name = tiling.stage.name
+        if tiling.stage.result.name not in layers or tiling.reads > 1 or len(tiling.shares) > 1:
+            raise OhmweaveError(
+                f"a finite ADC is modelled for layers that one PE reads once a window, and {name} is none"
+            )
+
+
+def _moves(graph: Graph) -> dict[str, int]:
+    """How many nodes of each kind only move numbers, which the host does."""
+    kinds = [type(node).__name__.lower() for node in graph.nodes if isinstance(node, MOVES)]
+    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+
+
+def _expected(network: Network | Graph, images: ImageSet, params: GroupParams) -> np.ndarray:
+    """Logits of the golden model."""
+    if isinstance(network, Graph):
+        return graph_golden.logits(network, images.pixels)
+    return golden.logits(network, images.pixels, array=params.pe.array)
 
 
 def _correct(logits: np.ndarray, images: ImageSet) -> int | None:
-    return None if images.labels is None else int((golden.classify(logits) == images.labels).sum())
+    if images.labels is None or logits.ndim != 2:
+        return None
+    return int((golden.classify(logits) == images.labels).sum())
 
 
-def _run_netlist(
-    network: Network,
-    images: ImageSet,
-    program: Program,
-    arch: str,
-    backend: str,
-    jobs: int,
-    waves: Path | None,
-    progress: Progress,
-) -> Outcome:
-    # The backends bring the whole hardware generator with them, which the golden model does without.
-    from ohmweave.sim.backends import Job, simulate
+@dataclass(frozen=True)
+class _Measured:
+    """What a run gave, however it ran."""
 
-    job = Job(
-        levels=program.levels,
-        config=program.config,
-        frames=program.encode(images.pixels),
-        outputs_per_frame=program.outputs_per_frame,
-    )
-    progress(BUILDING, 0, 0)
-    with _whole(waves) as unfinished:
-        result = simulate(
-            program.params,
-            job,
-            backend=backend,
-            jobs=jobs,
-            waves=unfinished,
-            progress=lambda done, total: progress(SIMULATING, done, total),
+    logits: np.ndarray
+    cycles: Cycles | None
+    layers: Sequence[LayerUse]
+    sim: SimTimes
+
+
+@dataclass(frozen=True)
+class _Chip:
+    """Runs programs in a simulator."""
+
+    params: GroupParams
+    backend: str
+    jobs: int
+    waves: Path | None
+    progress: Progress
+
+    def simulate(
+        self, program: Program, frames: np.ndarray, progress: Callable[[int, int], None]
+    ) -> "Result":
+        # The backends bring the whole hardware generator with them, which the golden model does without.
+        from ohmweave.sim.backends import Job, simulate
+
+        job = Job(
+            levels=program.levels,
+            config=program.config,
+            frames=frames,
+            outputs_per_frame=program.outputs_per_frame,
         )
-    progress(CHECKING, 0, 0)
-    logits = program.decode(result.outputs)
-    expected = golden.logits(network, images.pixels, array=program.params.pe.array)
+        with _whole(self.waves) as unfinished:
+            return simulate(
+                self.params, job, backend=self.backend, jobs=self.jobs, waves=unfinished, progress=progress
+            )
+
+
+def _run_chain(graph: Graph, tilings: Sequence[Tiling], images: ImageSet, chip: _Chip) -> _Measured:
+    program = compile_chain(tilings, chip.params)
+    chip.progress(BUILDING, 0, 0)
+    pixels = images.pixels.reshape(*images.pixels.shape[:3], -1) >> (8 - graph.input.bits)
+    result = chip.simulate(
+        program, program.encode(pixels), lambda done, total: chip.progress(SIMULATING, done, total)
+    )
     cycles = measure(result)
-    report = Report(
-        model=network.name,
-        arch=arch,
-        backend=backend,
-        images=len(images),
-        correct=_correct(logits, images),
-        mismatches=int((logits != expected).any(axis=1).sum()),
+    return _Measured(
+        logits=_logits(graph, program.decode(result.outputs)),
         cycles=cycles,
         layers=layer_use(program, result, cycles.interval),
-        sim=SimTimes(
-            build_s=result.build_s,
-            run_s=result.run_s,
-            cycles_per_s=result.simulated / result.run_s if result.run_s > 0 else None,
-        ),
-        versions=versions(PACKAGES.get(backend, ())),
+        sim=_times([result]),
     )
-    return Outcome(report, logits)
+
+
+def _run_layers(graph: Graph, tilings: Sequence[Tiling], images: ImageSet, chip: _Chip) -> _Measured:
+    if chip.waves is not None:
+        raise OhmweaveError("waveforms are of one configuration of the chip, and this network needs several")
+    chip.progress(BUILDING, 0, 0)
+    ran = run_layers(
+        graph,
+        tilings,
+        images.pixels,
+        chip.params,
+        lambda program, frames: chip.simulate(program, frames, lambda _done, _total: None),
+        lambda done, total: chip.progress(SIMULATING, done, total),
+    )
+    results = [each.result for each in ran.passes]
+    each = [measure(result) for result in results]
+    intervals = [cycles.interval for cycles in each if cycles.interval is not None]
+    return _Measured(
+        logits=_logits(graph, ran.values),
+        cycles=Cycles(
+            latency=sum(cycles.latency for cycles in each),
+            interval=sum(intervals) if len(intervals) == len(each) else None,
+            total=sum(cycles.total for cycles in each),
+        ),
+        layers=[stage_use(tiling, ran.passes) for tiling in tilings],
+        sim=_times(results),
+    )
+
+
+def _logits(graph: Graph, values: np.ndarray) -> np.ndarray:
+    """(N, height, width, channels) in the shape and type of the golden model's logits."""
+    maps = np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+    return maps.reshape(len(values), *graph.logits_shape).astype(graph.logits_dtype)
+
+
+def _times(results: Sequence["Result"]) -> SimTimes:
+    run_s = sum(result.run_s for result in results)
+    simulated = sum(result.simulated for result in results)
+    return SimTimes(
+        build_s=sum(result.build_s for result in results),
+        run_s=run_s,
+        cycles_per_s=simulated / run_s if run_s > 0 else None,
+    )
+
+
+def stage_use(tiling: Tiling, passes: Sequence[PassRun]) -> LayerUse:
+    """How the PEs of one stage spent the intervals of its passes; of several PEs, the busiest counts."""
+    cycles, interval = 0.0, 0.0
+    for each in passes:
+        if each.tiling is not tiling:
+            continue
+        units = each.program.stages[0].units
+        cycles += max(int(each.result.busy[unit]) for unit in units) / each.result.shards[0]
+        measured = measure(each.result)
+        interval += measured.interval if measured.interval is not None else measured.latency
+    return LayerUse(tiling.stage.name, cycles, interval - cycles, len(tiling.shares))
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ class Layer:
         channels: int | None = None,
         fill: Sequence[int] = (0,),
         planes: int = 1,
+        out: Sequence[int] | None = None,
     ):
         self.params = params
         # Rows and columns of each.
@@ -55,14 +56,18 @@ class Layer:
             channels=min(channels, self.lanes // planes),
             fill=fill,
             planes=planes,
+            out=None if out is None else (out[0], out[1]),
         )
+        self.out = self.plan[1:]
         self.fill = self._fill_lanes([*fill[:4], *[0] * (4 - len(fill))])
         seed = SEED + hash((k, s, p, height, width)) % 10000
         rng = np.random.default_rng(seed)
         self.images = rng.integers(0, 2**params.act_bits, (frames, height, width, self.lanes))
         self.images[..., channels:] = 0
         images = f"{frames} images of {height}×{width}"
-        self.name = f"{k} stride {s} pad {p} on {images}, fill {fill} of {planes} planes, seed {seed}"
+        self.name = (
+            f"{k} stride {s} pad {p} on {images}, fill {fill} of {planes} planes, out {out}, seed {seed}"
+        )
         self.random = random.Random(seed)
 
     def _fill_lanes(self, values: Sequence[int]) -> np.ndarray:
@@ -93,14 +98,17 @@ class Layer:
         """im2col: kernel columns first, then rows, then channels, with the fill value around the image."""
         (pr, pc), (kr, kc), (sr, sc) = self.p, self.k, self.s
         frames, height, width, lanes = self.images.shape
-        padded = np.empty((frames, height + 2 * pr, width + 2 * pc, lanes), dtype=np.int64)
+        # Windows may reach further, if there are more of them than the padded image has.
+        rows = max(height + 2 * pr, (self.out[0] - 1) * sr + kr)
+        columns = max(width + 2 * pc, (self.out[1] - 1) * sc + kc)
+        padded = np.empty((frames, rows, columns, lanes), dtype=np.int64)
         padded[:] = self.fill
         padded[:, pr : pr + height, pc : pc + width] = self.images
         return [
             self.pack(image[y : y + kr, x : x + kc].transpose(1, 0, 2))
             for image in padded
-            for y in range(0, height + 2 * pr - kr + 1, sr)
-            for x in range(0, width + 2 * pc - kc + 1, sc)
+            for y in range(0, self.out[0] * sr, sr)
+            for x in range(0, self.out[1] * sc, sc)
         ]
 
 
@@ -120,9 +128,9 @@ class Schedule:
         # (pixel it waits for or -1, first row that it or a later column needs, window complete, kept aside)
         self.columns: list[tuple[int, int, bool, bool]] = []
         for frame in range(len(layer.images)):
-            for y in range(0, height + 2 * pr - kr + 1, sr):
+            for y in range(0, layer.out[0] * sr, sr):
                 end = 0
-                for x in range(0, width + 2 * pc - kc + 1, sc):
+                for x in range(0, layer.out[1] * sc, sc):
                     for column in range(max(end, x, pc) - pc, x + kc - pc):
                         bottom = min(y - pr + kr, height) - 1
                         pixel = (frame * height + bottom) * width + column if column < width else -1

@@ -26,7 +26,7 @@ BUFFERS = (BUFFER_0, BUFFER_1, BOTH_BUFFERS)
 
 
 def fields(word: int, kind: int) -> dict[str, int]:
-    """What each field of a class holds, whatever class the word is of."""
+    """What each field of a class holds in a word."""
     found, rest = {}, word >> 2
     for name, width in FIELDS[kind]:
         found[name] = rest & ((1 << width) - 1)

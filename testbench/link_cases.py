@@ -11,10 +11,7 @@ def _pe(*, link_bits: int, lanes: int, cols: int, lane_bits: int, act_bits: int 
         rows=9 * lanes, cols=cols, cell_bits=4, colmux=2, dac_bits=act_bits, read_cycles=6, write_cycles=3
     )
     buffer = BufferParams(lanes=lanes, width=16, banks=6, act_bits=act_bits, window_lanes=9 * lanes)
-    result_lanes = link_bits // act_bits
-    return PEParams(
-        array=array, buffer=buffer, link_bits=link_bits, result_lanes=result_lanes, lane_bits=lane_bits
-    )
+    return PEParams(array=array, buffer=buffer, link_bits=link_bits, lane_bits=lane_bits)
 
 
 LINKS: dict[str, PEParams] = {

@@ -44,12 +44,22 @@ class Bench:
         return self.dut["config"]
 
     async def configure(self, layer: Layer) -> None:
-        """Change the configuration under `clear`."""
+        """Change the configuration under `clear`; a pixel that is taken together with it is forgotten."""
         self.idle()
         self.dut.clear.value = 1
         self._config().value = ConvConfig(self.params).const(layer.plan.config).as_bits()
+        self.dut.pixel__valid.value = 1
         await RisingEdge(self.dut.clk)
         self.dut.clear.value = 0
+        await self.begin()
+
+    async def begin(self) -> None:
+        """The cycle after `clear` or the reset, in which nothing is taken yet."""
+        self.dut.pixel__valid.value = 1
+        await ReadOnly()
+        assert not self.dut.pixel__ready.value
+        await RisingEdge(self.dut.clk)
+        self.idle()
 
     async def run(
         self, layer: Layer, *, idle: float = 0.0, stall: float = 0.0, every: int = 1, fill: int = 0,
@@ -206,7 +216,8 @@ async def rows_ahead(dut):
         if (layer.plan.out_width - 1) * min(layer.s[1], layer.k[1]) < 2:
             continue  # the reader is two columns ahead of the window, and so in the next row already
         frames = -(-layer.params.row_slots(layer.k) // layer.height) + 1
-        layer = Layer(layer.params, layer.k, layer.s, layer.p, layer.height, layer.width, frames=frames)
+        shape = (layer.k, layer.s, layer.p, layer.height, layer.width)
+        layer = Layer(layer.params, *shape, frames=frames, out=layer.out)
         pixels = layer.params.row_slots(layer.k) * layer.width
         await tb.configure(layer)
         await tb.run(layer, fill=pixels + 20)
@@ -247,6 +258,7 @@ async def interrupted(dut):
             dut.rst.value = 1
             await RisingEdge(dut.clk)
             dut.rst.value = 0
+            await tb.begin()
         else:
             await tb.configure(layer)
         await tb.run(layer, idle=0.2, stall=0.2)
@@ -254,7 +266,7 @@ async def interrupted(dut):
 
 @cocotb.test()
 async def without_configuration(dut):
-    """With all configuration zero nothing is taken and nothing given; under `clear` nothing is taken."""
+    """With all configuration zero nothing is taken and nothing given; nor from the cycle after `clear` on."""
     tb = await bench(dut)
     dut.pixel__valid.value = 1
     dut.window__ready.value = 1
@@ -265,6 +277,11 @@ async def without_configuration(dut):
         await RisingEdge(dut.clk)
     await tb.configure(layers(tb.params, frames=1)[0])
     dut.clear.value = 1
+    dut.pixel__valid.value = 1
     await ReadOnly()
-    assert not dut.pixel__ready.value
+    assert dut.pixel__ready.value
+    for _ in range(3):
+        await RisingEdge(dut.clk)
+        await ReadOnly()
+        assert not dut.pixel__ready.value
     await RisingEdge(dut.clk)

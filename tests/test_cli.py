@@ -18,7 +18,9 @@ from ohmweave.commands import run as run_command
 from ohmweave.commands.options import FLOAT_MODELS
 from ohmweave.commands.terminal import progress_bars
 from ohmweave.errors import OhmweaveError
-from ohmweave.sim.network import BUILTIN
+from ohmweave.sim import graph, library
+from ohmweave.sim.library import BUILTIN
+from ohmweave.sim.random_graph import random_graph
 
 ACCEPTED = "asm, bench, disasm, emit, export, fetch, run"
 
@@ -176,7 +178,10 @@ FLOAT_WEIGHTS_SENTENCE = f"--weights is for {', '.join(FLOAT_MODELS)}, and a.onn
             ["run", "lenet5", "--backend", "golden", "--waves", "a.vcd"],
             "waveforms need a simulator, and the golden backend is none",
         ),
-        (["run", "lenet5", "--arch", "tiny"], "lenet5 needs 5 PEs, one a layer, and the chip has 4"),
+        (
+            ["run", "lenet5", "--arch", "tiny"],
+            "fc1 needs 8 PEs for its rows, and the chip has 4",
+        ),
         (["export", "lenet5"], "Missing option '--onnx' (see ohmweave export --help)"),
         (["export", "lenet5", "--onnx", "no/a.onnx"], "no/a.onnx cannot be written: No such file or directory"),
         (["emit"], "Missing option '--out' (see ohmweave emit --help)"),
@@ -202,6 +207,91 @@ def test_refusal(call, tmp_path, arguments, sentence):
     if sentence is not None:
         assert err == sentence
     assert entries(tmp_path) == []
+
+
+def test_graph_files(call, tmp_path):
+    """An `.npz` of either format is a MODEL, told apart by its header."""
+    shown = random_graph(8)
+    graph.save(shown, tmp_path / "graph.npz")
+    channels, height, width = shown.input.shape
+    np.savez(tmp_path / "images.npz", images=np.zeros((2, height, width, channels), np.uint8))
+    code, out, err = call("run", "graph.npz", "--backend", "golden", "--images", "images.npz")
+    assert (code, err) == (0, "")
+    assert f"{shown.name} on re-reram, golden" in out
+    assert call("export", "graph.npz", "--onnx", "a.onnx") == (0, "wrote a.onnx\n", "")
+    code, _, err = call("run", "graph.npz", "--backend", "golden")
+    assert (code, err) == (
+        2,
+        "--images must be given for graph.npz: only a built-in network has images of its own",
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (
+            b'{"format": "other"}',
+            "its format is neither ohmweave-network-1 nor ohmweave-graph-1",
+        ),
+        (
+            b'{"format": ["ohmweave-graph-1"]}',
+            "its format is neither ohmweave-network-1 nor ohmweave-graph-1",
+        ),
+        (b"{}", "its format is not ohmweave-network-1"),
+        (b"[]", "its format is not ohmweave-network-1"),
+        (b"\xff", "its header is missing or is not JSON"),
+        (None, "its header is missing or is not JSON"),
+    ],
+)
+def test_files_of_neither_format(call, tmp_path, header, reason):
+    arrays = {"w": np.zeros(3)} if header is None else {"header": np.frombuffer(header, np.uint8)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    sentence = f"the network file a.npz must be one that this program wrote: {reason}"
+    assert call("run", "a.npz") == (2, "", sentence)
+
+
+@pytest.fixture
+def shipped_graph(monkeypatch, tmp_path):
+    """`resnet20` stands for a small graph of CIFAR-10's shape."""
+    random = np.random.default_rng(3)
+
+    def conv(name, source, outputs, inputs, side, **options):
+        weights = random.integers(-8, 8, (outputs, inputs, side, side)).astype(np.int16)
+        bias = np.zeros(outputs, np.int64)
+        return graph.Conv(name=name, input=source, weights=weights, weight_bits=4, bias=bias, **options)
+
+    scale = {"bits": 4, "mult": np.ones(4, np.uint16), "shift": np.full(4, 5, np.int8)}
+    nodes = (
+        conv("first", "image", 4, 3, 5, stride=(16, 16), **scale),
+        conv("last", "first", 10, 4, 2, bits=graph.RAW_BITS),
+    )
+    (tmp_path / "data").mkdir()
+    image = graph.Tensor(name="image", shape=(3, 32, 32), bits=4)
+    stored = graph.Graph(name="resnet20", input=image, nodes=nodes)
+    graph.save(stored, tmp_path / "data" / library.GRAPHS["resnet20"])
+    monkeypatch.setattr(library.resources, "files", lambda _package: tmp_path)
+
+
+def test_built_in_graph(call, cache, monkeypatch, shipped_graph):
+    """It takes the test images of CIFAR-10, and downloads nothing by itself."""
+    sentence = (
+        "the images of resnet20 are the test images of CIFAR-10, which are not in the cache: "
+        "`ohmweave fetch cifar10` brings them, and --images names others"
+    )
+    assert call("run", "resnet20", "--backend", "golden") == (2, "", sentence)
+    pixels = np.random.default_rng(4).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    monkeypatch.setattr(library, "is_cached", lambda name: name == "cifar10")
+    monkeypatch.setattr(library, "load_cifar10", lambda split: (pixels, np.arange(4, dtype=np.uint8)))
+    code, out, err = call("run", "resnet20", "--backend", "golden", "--limit", "3")
+    assert (code, err) == (0, "")
+    assert "of 3)" in out
+    assert call("export", "resnet20", "--onnx", "a.onnx") == (0, "wrote a.onnx\n", "")
+
+
+def test_built_in_graph_that_is_not_there(call, shipped_graph):
+    sentence = "resnet20-w4a4 does not come with this installation: it has no resnet20-w4a4.npz"
+    assert call("run", "resnet20-w4a4") == (2, "", sentence)
+    assert call("export", "resnet20-w4a4", "--onnx", "a.onnx") == (2, "", sentence)
 
 
 def test_own_network_needs_images(call, small_files):

@@ -57,11 +57,10 @@ def test_knobs_change_only_what_they_name(load):
 
 
 def test_derived_values_follow(load):
-    """More rows widen the window; a narrower input makes more results fit into a flit."""
+    """More rows widen the window; bit planes of activations are as wide as inputs."""
     params = load('preset = "tiny"\n[array]\nrows = 80\ncolmux = 2\ndac_bits = 2\n')
     assert params.pe.buffer.window_lanes == 80
     assert params.pe.buffer.act_bits == 2
-    assert params.pe.result_lanes == 8
 
 
 def test_adc_bits(load):
@@ -91,10 +90,14 @@ ACCEPTED_ARRAY = (
         ('levels = "2"', "levels must be a whole number from 0 to 4, not '2'"),
         ("levels = true", "levels must be a whole number from 0 to 4, not True"),
         ("link_bits = 1.5", "link_bits must be a whole number from 1 to 64, not 1.5"),
-        ("link_bits = 18", "link_bits must be a multiple of dac_bits, 4, not 18"),
-        ("link_bits = 12", "columns read at once must be a multiple of result_lanes, not 16 with 3"),
+        ("link_bits = 18", "link_bits must be one of 16, 32, 64, not 18"),
         ("link_bits = 8", "link_bits must be one of 16, 32, 64, not 8"),
-        ("[array]\ncols = 2048", "cols of a PE must be a whole number from 1 to 1024, not 2048"),
+        ("[array]\ndac_bits = 3", "link_bits must be a multiple of dac_bits, 3, not 16"),
+        ("[array]\ncols = 272", "cols of a PE must be a whole number from 1 to 256, not 272"),
+        (
+            "[array]\ncols = 255\ncolmux = 3",
+            "vectors for all columns must have at most 256 lanes, not 2 × 170",
+        ),
         ("[array]\nrows = 0", "rows must be a whole number from 1 to 4096, not 0"),
         ("[array]\nrows = 9.5", "rows must be a whole number from 1 to 4096, not 9.5"),
         ("[array]\nrows = 1000", "rows must be at least 9 × lanes, not 1000 with 128 lanes"),

@@ -11,13 +11,13 @@ from ohmweave.rtl.arithmetic.layouts import (
     CHANNEL_BITS,
     MAX_WINDOW_PIXELS,
     ArithmeticConfig,
-    ErrorLayout,
     IssueLayout,
     PlaceLayout,
 )
 from ohmweave.rtl.arithmetic.sequencer import Sequencer
 from ohmweave.rtl.decoder import Decoder
 from ohmweave.rtl.encoding import class_of
+from ohmweave.rtl.fault import ErrorLayout
 from ohmweave.rtl.isa import WORD_BITS, Batch, Class, Destination, Format, Half, Operand, When
 
 __all__ = ["CONSTANT_OPERANDS", "REGISTER_OPERANDS", "Controller", "one_of"]
@@ -86,7 +86,7 @@ class Controller(Component):
                 "pixel_taken": In(1),
                 "load": Out(load),
                 "issue": Out(stream.Signature(IssueLayout(params))),
-                "error": Out(ErrorLayout(params)),
+                "error": Out(ErrorLayout(params.arithmetic_program)),
             }
         )
 
@@ -105,7 +105,9 @@ class Controller(Component):
 
         a = decoder.a
         arithmetic = decoder.kind == Class.A
-        m.d.comb += decoder.word.eq(self.word)
+        # Only then: two names of the same bits would be a feedback to CXXRTL, and nothing could sleep.
+        with m.If(valid):
+            m.d.comb += decoder.word.eq(self.word)
         names_result = _names(a, Operand.RESULT)
         names_window = _names(a, Operand.WINDOW)
         to_buffer = a.des == Destination.BUFFER

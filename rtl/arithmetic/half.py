@@ -10,15 +10,17 @@ from ohmweave.params import PEParams
 from ohmweave.rtl.arithmetic.constants import CONSTANTS, VectorConstants
 from ohmweave.rtl.arithmetic.controller import CONSTANT_OPERANDS, REGISTER_OPERANDS, Controller, one_of
 from ohmweave.rtl.arithmetic.formats import VectorLayout
-from ohmweave.rtl.arithmetic.layouts import ArithmeticConfig, ErrorLayout
+from ohmweave.rtl.arithmetic.layouts import ArithmeticConfig
 from ohmweave.rtl.arithmetic.pixel_builder import PixelBuilder
-from ohmweave.rtl.arithmetic.program_table import ProgramTable
 from ohmweave.rtl.arithmetic.registers import REGISTERS, VectorRegisters
 from ohmweave.rtl.arithmetic.vector_unit import VectorUnit
 from ohmweave.rtl.arithmetic.window_select import WindowSelect
 from ohmweave.rtl.elements import OutputLayout
+from ohmweave.rtl.fault import ErrorLayout
 from ohmweave.rtl.flit import ConfigWrite
+from ohmweave.rtl.instruction_table import InstructionTable
 from ohmweave.rtl.isa import Destination, Operand
+from ohmweave.rtl.netlist import instantiate
 
 __all__ = ["ArithmeticHalf"]
 
@@ -39,7 +41,7 @@ class ArithmeticHalf(Component):
     Ports
     -----
     program, constants : In(stream(ConfigWrite))
-        Writes to the instruction table (`ProgramTable`) and to the constants (`VectorConstants`).
+        Writes to the instruction table (`InstructionTable`) and to the constants (`VectorConstants`).
     config : In(ArithmeticConfig(params))
         Constant unless `clear` or the reset is high.
     clear : In(1)
@@ -52,7 +54,7 @@ class ArithmeticHalf(Component):
         Pixels for that buffer.
     out : Out(stream(OutputLayout(params)))
         Vectors for the network.
-    error : Out(ErrorLayout(params))
+    error : Out(ErrorLayout(params.arithmetic_program))
         An illegal instruction was met, until `clear`; nothing more is executed.
 
     Latency and throughput
@@ -88,7 +90,7 @@ class ArithmeticHalf(Component):
                 "window": In(stream.Signature(buffer.window_lanes * buffer.act_bits)),
                 "pixel": Out(stream.Signature(buffer.lanes * buffer.act_bits)),
                 "out": Out(stream.Signature(OutputLayout(params))),
-                "error": Out(ErrorLayout(params)),
+                "error": Out(ErrorLayout(params.arithmetic_program)),
             }
         )
 
@@ -100,12 +102,14 @@ class ArithmeticHalf(Component):
             m.submodules[name] = ResetInserter(self.clear)(component)
             return component
 
-        m.submodules.table = table = ProgramTable(entries=params.arithmetic_program)
+        m.submodules.table = table = InstructionTable(words=params.arithmetic_program)
         m.submodules.constants = constants = VectorConstants(params=params)
         m.submodules.registers = registers = VectorRegisters(params=params)
         m.submodules.select = select = WindowSelect(params=params)
         controller = held_in_reset("controller", Controller(params=params))
-        unit = held_in_reset("unit", VectorUnit(params=params))
+        # A module of its own, asleep in the simulation while no instruction runs.
+        unit = instantiate(m, platform, "unit", "vector_unit", lambda: VectorUnit(params=params))
+        m.d.comb += unit.clear.eq(self.clear)
         builder = held_in_reset("builder", PixelBuilder(params=params))
         connect(m, flipped(self.program), table.config)
         connect(m, flipped(self.constants), constants.config)
@@ -114,7 +118,7 @@ class ArithmeticHalf(Component):
         m.d.comb += [
             controller.config.eq(self.config),
             self.error.eq(controller.error),
-            table.enable.eq(controller.fetch),
+            table.read.eq(controller.fetch),
             table.address.eq(controller.index),
             controller.word.eq(table.word),
             controller.result.eq(self.result.valid),

@@ -11,7 +11,6 @@ __all__ = [
     "MAX_PLANES",
     "MAX_WINDOW_PIXELS",
     "ArithmeticConfig",
-    "ErrorLayout",
     "IssueLayout",
     "PlaceLayout",
     "ProgramConfig",
@@ -60,15 +59,6 @@ class ArithmeticConfig(data.StructLayout):
                 "planes": range(MAX_PLANES + 1),
             }
         )
-
-
-class ErrorLayout(data.StructLayout):
-    """valid  an illegal instruction was met
-    index  its place in the table
-    """
-
-    def __init__(self, params: PEParams):
-        super().__init__({"valid": 1, "index": range(params.arithmetic_program)})
 
 
 class PlaceLayout(data.StructLayout):

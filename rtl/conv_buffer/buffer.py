@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, ResetInserter
+from amaranth.hdl import Module, Mux, ResetInserter, Signal
 from amaranth.lib import memory, stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -38,7 +38,8 @@ class ConvBuffer(Component):
     config : In(ConvConfig(params))
         From `conv_config()`. All zero: nothing is taken or given. It may change while `clear` or the reset is high.
     clear : In(1)
-        Forgets everything, as the reset does; `pixel.ready` is low meanwhile, and the window is not to be taken.
+        Forgets everything, as the reset does; the window is not to be taken meanwhile. `pixel.ready` is low from the
+        cycle after it went high to the cycle after it went low; a pixel taken with it is forgotten.
     pixel : In(stream(lanes × act_bits))
         Pixels in raster order, channel c in lane c; lanes from L = `pixel_lanes(k)` on are ignored. `ready` is
         registered state alone, the same for all pixels of a row.
@@ -92,9 +93,13 @@ class ConvBuffer(Component):
         writer = LineWriter(params=params)
         reader = ColumnReader(params=params)
         window = WindowRegister(params=params)
+        # Copies of what comes from outside, so that `pixel.ready` is a function of registers alone.
+        config = Signal.like(self.config)
+        cleared = Signal(init=1)
+        m.d.sync += [config.eq(self.config), cleared.eq(self.clear)]
         for name, part in (("writer", writer), ("reader", reader), ("window_register", window)):
-            m.submodules[name] = ResetInserter(self.clear)(part)
-            m.d.comb += part.config.eq(self.config)
+            m.submodules[name] = ResetInserter(self.clear | cleared)(part)
+            m.d.comb += part.config.eq(config)
 
         word = params.lanes * params.act_bits
         for bank in range(params.banks):
@@ -116,8 +121,8 @@ class ConvBuffer(Component):
             ]
         m.d.comb += [
             writer.pixel.payload.eq(self.pixel.payload),
-            writer.pixel.valid.eq(self.pixel.valid & ~self.clear),
-            self.pixel.ready.eq(writer.pixel.ready & ~self.clear),
+            writer.pixel.valid.eq(self.pixel.valid & ~cleared),
+            self.pixel.ready.eq(writer.pixel.ready & ~cleared),
             writer.limit.eq(reader.limit),
             writer.next_frame.eq(reader.next_frame),
             reader.row.eq(writer.row),

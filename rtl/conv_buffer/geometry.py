@@ -125,12 +125,15 @@ def conv_config(
     channels: int = 1,
     fill: Sequence[int] = (0,),
     planes: int = 1,
+    out: tuple[int, int] | None = None,
 ) -> Convolution:
     """Configuration and output size of a convolution; `OhmweaveError` says why the buffer cannot run one.
 
     kernel, stride, pad   rows and columns, or one number for both
     channels              of a pixel, each of `planes` bit planes
     fill                  value of a pixel in the padding in each channel; those of channel 3 on are the same
+    out                   rows and columns of windows, if not as many as the padded image has: fewer, or more, which
+                          reach further into the padding behind the image
     """
     side = params.max_kernel
     rows, columns = kernel = _pair("kernel", kernel, 1, (side, side))
@@ -147,12 +150,16 @@ def conv_config(
         ("in_height", in_height, rows, above),
         ("in_width", in_width, columns, before),
     ):
-        if size + 2 * border < extent:
+        if out is None and size + 2 * border < extent:
             raise OhmweaveError(
                 f"{name} must be at least kernel - 2 × pad, {extent - 2 * border}, not {size}"
             )
     out_height = (in_height + 2 * above - rows) // down + 1
     out_width = (in_width + 2 * before - columns) // along + 1
+    if out is not None:
+        out_height, out_width = out
+        whole("rows of windows", out_height, 1, (in_height + above - 1) // down + 1)
+        whole("columns of windows", out_width, 1, (in_width + before - 1) // along + 1)
     unit = _group_units(params, kernel)
 
     def slot(name: str, rows: int) -> dict[str, int]:

@@ -8,12 +8,13 @@ from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import PEParams
 from ohmweave.rtl.decoder import Decoder, InstructionLayout
+from ohmweave.rtl.fault import ErrorLayout
 from ohmweave.rtl.flit import ConfigWrite
+from ohmweave.rtl.instruction_table import InstructionTable
 from ohmweave.rtl.isa import Class, ControlOp, Half, Place, ReadOp
-from ohmweave.rtl.reram_half.layouts import RECEIVERS, ErrorLayout, FrameLayout, ReRAMConfig
+from ohmweave.rtl.reram_half.layouts import RECEIVERS, FrameLayout, ReRAMConfig
 from ohmweave.rtl.reram_half.row_mask import PLANES, SPLITS, plane_shares
 from ohmweave.rtl.reram_half.signs import SLICES, sign_scheme
-from ohmweave.rtl.reram_half.table import InstructionTable
 
 __all__ = ["Controller"]
 

@@ -9,12 +9,13 @@ from amaranth.lib.wiring import Component, In, Out, connect, flipped
 from ohmweave.params import PEParams
 from ohmweave.rtl.crossbar import Crossbar, RowLayout
 from ohmweave.rtl.decoder import InstructionLayout
+from ohmweave.rtl.fault import ErrorLayout
 from ohmweave.rtl.flit import ConfigWrite
 from ohmweave.rtl.indexing_filter import IndexingFilter
 from ohmweave.rtl.isa import Class
 from ohmweave.rtl.reram_half.controller import Controller
 from ohmweave.rtl.reram_half.expander import Expander
-from ohmweave.rtl.reram_half.layouts import RECEIVERS, ErrorLayout, ReadLayout, ReRAMConfig, VectorLayout
+from ohmweave.rtl.reram_half.layouts import RECEIVERS, ReadLayout, ReRAMConfig, VectorLayout
 from ohmweave.rtl.reram_half.row_mask import RowMask
 from ohmweave.rtl.reram_half.shift_add import ShiftAdd
 from ohmweave.rtl.reram_half.vectors import Vectors

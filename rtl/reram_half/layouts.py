@@ -8,7 +8,7 @@ from ohmweave.rtl import isa
 from ohmweave.rtl.reram_half.signs import sign_scheme
 
 __all__ = [
-    "RECEIVERS", "WINDOW_BITS", "BlockLayout", "ErrorLayout", "FrameLayout", "PartialLayout", "ReRAMConfig",
+    "RECEIVERS", "WINDOW_BITS", "BlockLayout", "FrameLayout", "PartialLayout", "ReRAMConfig",
     "ReadLayout", "VectorLayout",
 ]  # fmt: skip
 
@@ -119,10 +119,3 @@ class VectorLayout(data.ArrayLayout):
 
     def __init__(self, params: PEParams):
         super().__init__(signed(params.lane_bits), params.alu_lanes)
-
-
-class ErrorLayout(data.StructLayout):
-    """An instruction that cannot be executed was met: `index` in the table."""
-
-    def __init__(self, words: int):
-        super().__init__({"valid": 1, "index": range(words)})

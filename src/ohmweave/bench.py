@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,13 +21,25 @@ from ohmweave.params import GroupParams
 from ohmweave.presets import PRESETS
 from ohmweave.sim.backends import Job, simulate
 from ohmweave.sim.cache import CACHE_VARIABLE
-from ohmweave.sim.compiler import compile_network
+from ohmweave.sim.compiler import compile_pass, tiled
 from ohmweave.sim.datasets import shipped_images
+from ohmweave.sim.graph import RAW_BITS, Conv, Graph, Tensor
 from ohmweave.sim.images import ImageSet, from_arrays
-from ohmweave.sim.network import ConvLayer, Network, builtin
+from ohmweave.sim.layer_bench import (
+    LAYERS,
+    POOLED,
+    PRUNED,
+    Layer,
+    Measured,
+    layer_params,
+    measure_layer,
+    measure_pruned,
+)
+from ohmweave.sim.network import Network, builtin
 from ohmweave.sim.npz import atomic_path
 from ohmweave.sim.report import versions
 from ohmweave.sim.run import run
+from ohmweave.sim.stages import stages
 
 __all__ = ["BENCHES", "Row", "measure", "write"]
 
@@ -135,32 +146,34 @@ def busy_job(params: GroupParams, images: int, seed: int = 1) -> Job:
     """
     random = np.random.default_rng(seed)
     channels, height, width = BUSY_SHAPE
-    layer = ConvLayer(
-        name="busy",
-        weights=random.integers(-8, 8, (BUSY_OUTPUTS, channels, 3, 3)).astype(np.int8),
-        bias=random.integers(-1000, 1000, BUSY_OUTPUTS).astype(np.int32),
-        mult=np.ones(BUSY_OUTPUTS, np.uint16),
-        shift=np.full(BUSY_OUTPUTS, 9, np.uint8),
-        pad=1,
-    )
-    # No `Network`, which would have to end in logits: the compiler asks for no more than this of a layer's place.
-    place: Any = SimpleNamespace(
-        name="busy",
-        input_shape=BUSY_SHAPE,
-        shapes=(BUSY_SHAPE, layer.out_shape(BUSY_SHAPE)),
-        layers=(layer,),
-        input_bits=params.pe.buffer.act_bits,
-        act_bits=params.pe.buffer.act_bits,
-        weight_bits=params.pe.array.cell_bits,
-        classes=BUSY_OUTPUTS,
-    )
-    program = compile_network(place, params)
-    pixels = random.integers(0, 256, (images, height, width, channels)).astype(np.uint8)
+    bits = params.pe.buffer.act_bits
+
+    def layer(name: str, source: str, shape: tuple[int, ...], scale: dict[str, Any]) -> Conv:
+        return Conv(
+            name=name,
+            input=source,
+            weights=random.integers(-8, 8, shape).astype(np.int16),
+            weight_bits=4,
+            bias=random.integers(-1000, 1000, shape[0]),
+            pads=(shape[2] // 2,) * 4,
+            **scale,
+        )
+
+    scale = {
+        "mult": np.ones(BUSY_OUTPUTS, np.uint16),
+        "shift": np.full(BUSY_OUTPUTS, 9, np.int8),
+        "bits": bits,
+    }
+    busy = layer("busy", "image", (BUSY_OUTPUTS, channels, 3, 3), scale)
+    # A graph ends in sums; these are not run.
+    end = layer("end", "busy", (1, BUSY_OUTPUTS, 1, 1), {"bits": RAW_BITS})
+    graph = Graph(name="busy", input=Tensor(name="image", shape=BUSY_SHAPE, bits=bits), nodes=(busy, end))
+    program = compile_pass(tiled(stages(graph)[0], params), 0, params)
     return Job(
         levels=program.levels,
         config=program.config,
-        frames=program.encode(pixels),
-        outputs_per_frame=height * width * BUSY_OUTPUTS * params.pe.buffer.act_bits // params.pe.link_bits,
+        frames=program.encode(random.integers(0, 1 << bits, (images, height, width, channels), np.uint8)),
+        outputs_per_frame=program.outputs_per_frame,
     )
 
 
@@ -298,6 +311,80 @@ def _emit() -> Iterator[Row]:
     )
 
 
+#: What can bind a layer's interval, in words.
+BOUNDS = {"arrays": "arrays", "partials": "partial sums", "input": "input", "output": "output"}
+
+
+def _layers() -> Iterator[Row]:
+    """Every layer shape of ResNet-18 and ResNet-34 against what bounds it."""
+    for layer in LAYERS:
+        measured = measure_layer(layer, _layer_chip(layer))
+        bound = BOUNDS[measured.bounds.binding]
+        yield Row(
+            name=layer.name,
+            what=f"{layer.name}: interval against its bound, {bound}; {layer.link_bits}-bit links",
+            value=measured.ratio,
+            unit="×",
+            target=layer.target,
+            details=_figures(measured),
+        )
+
+
+def _pruned() -> Iterator[Row]:
+    """Layers of which channels were pruned and the index tables skip the columns, against the same with all of them."""
+    for layer in PRUNED:
+        params = _layer_chip(layer)
+        whole = measure_layer(layer, params)
+        for share in (0.5, 0.75):
+            measured = measure_pruned(layer, share, params)
+            yield Row(
+                name=measured.name,
+                what=f"{measured.name}: interval against the kept share of {whole.interval:,.0f} cycles",
+                value=measured.interval / ((1 - share) * whole.interval),
+                unit="×",
+                target=1.03,
+                details=_figures(measured),
+            )
+
+
+def _pool() -> Iterator[Row]:
+    """Convolution, scale, ReLU and pool: cycles that the arithmetic half adds to those of the array."""
+    for layer in POOLED:
+        params = _layer_chip(layer)
+        plain, pooled = (
+            measure_layer(dataclasses.replace(layer, pool=pool), params) for pool in (False, True)
+        )
+        yield Row(
+            name=f"{layer.name} with pool",
+            what=f"{layer.name} and 3×3 pool: cycles that the arithmetic half exposes",
+            value=max(0.0, 100 * (pooled.interval / plain.interval - 1)),
+            unit="%",
+            target=2,
+            details=_figures(pooled) | {"cycles without the pool": plain.interval},
+        )
+
+
+def _layer_chip(layer: Layer) -> GroupParams:
+    """Four PEs: as many as any layer's rows need."""
+    return layer_params(PRESETS[ARCH], layer.link_bits, 1)
+
+
+def _figures(measured: Measured) -> dict[str, float]:
+    bounds = measured.bounds
+    return {
+        "cycles": measured.interval,
+        "PEs": measured.pes,
+        "passes": measured.passes,
+        "arrays": bounds.arrays,
+        "partial sums": bounds.partials,
+        "flits in": bounds.input,
+        "flits out": bounds.output,
+        "waits for arithmetic": measured.waits_for_arithmetic,
+        "waits for input": measured.waits_for_input,
+        "wrong outputs": measured.wrong,
+    }
+
+
 #: What can be asked for by name.
 BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
     "cycles": _cycles,
@@ -306,4 +393,7 @@ BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
     "build": _build,
     "memory": _memory,
     "emit": _emit,
+    "layers": _layers,
+    "pruned": _pruned,
+    "pool": _pool,
 }

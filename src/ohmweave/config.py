@@ -12,8 +12,7 @@
     width = 224
 
 Knobs that are not named keep the preset's values. What follows from others is derived and cannot be set: the
-lanes of the window are the array's rows, an activation has the bits that a wordline takes, and as many results are
-scaled in a cycle as fit into one flit.
+lanes of the window are the array's rows, and a bit plane of an activation has the bits that a wordline takes.
 """
 
 import dataclasses
@@ -23,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ohmweave.check import whole
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import ArrayParams, BufferParams, GroupParams, PEParams
 from ohmweave.presets import PRESETS
@@ -107,16 +105,11 @@ def from_knobs(knobs: Mapping[str, Any]) -> GroupParams:
     link_bits = knobs.get("link_bits", base.pe.link_bits)
 
     try:
-        whole("link_bits", link_bits, 1, 64)
         array = dataclasses.replace(base.pe.array, **array_knobs)
         buffer = dataclasses.replace(
             base.pe.buffer, **buffer_knobs, act_bits=array.dac_bits, window_lanes=array.rows
         )
-        if link_bits % buffer.act_bits:
-            raise _KnobError(f"link_bits must be a multiple of dac_bits, {buffer.act_bits}, not {link_bits}")
-        pe = PEParams(
-            array=array, buffer=buffer, link_bits=link_bits, result_lanes=link_bits // buffer.act_bits
-        )
+        pe = PEParams(array=array, buffer=buffer, link_bits=link_bits)
         return GroupParams(pe=pe, levels=knobs.get("levels", base.levels))
     except _KnobError:
         raise

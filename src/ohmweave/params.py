@@ -16,10 +16,10 @@ __all__ = ["ArrayParams", "BufferParams", "GroupParams", "PEParams"]
 Kernel = int | tuple[int, int]
 
 SIGN_SCHEMES = ("offset", "pairs")
-#: A configuration word has 16 bits, and a raw result of 32 bits is cut into whole flits.
+#: A configuration word has 16 bits.
 LINK_BITS = (16, 32, 64)
-#: The most columns whose scales the configuration space of a PE has addresses for.
-MAX_PE_COLS = 1024
+#: The most channels whose constants the configuration space of a PE has addresses for.
+MAX_PE_COLS = 256
 #: A scale, multiplier and shift, is kept in one constant of a lane.
 MIN_LANE_BITS = 24
 
@@ -160,7 +160,6 @@ class PEParams:
     """One processing element.
 
     link_bits         bits of a flit's payload
-    result_lanes      results that are scaled, pooled and packed in a cycle
     vector_blocks     blocks of results (columns read at once) that the arithmetic half works on together
     lane_bits         bits of a lane, signed
     reram_program     instructions in the table of the ReRAM half
@@ -170,7 +169,6 @@ class PEParams:
     array: ArrayParams
     buffer: BufferParams
     link_bits: int = 16
-    result_lanes: int = 4
     vector_blocks: int = 2
     lane_bits: int = 48
     reram_program: int = 16
@@ -178,21 +176,15 @@ class PEParams:
 
     def __post_init__(self) -> None:
         whole("cols of a PE", self.array.cols, 1, MAX_PE_COLS)
-        whole("result_lanes", self.result_lanes, 1, self.array.columns_at_once)
-        if self.array.columns_at_once % self.result_lanes:
-            raise OhmweaveError(
-                f"columns read at once must be a multiple of result_lanes, not {self.array.columns_at_once} "
-                f"with {self.result_lanes}"
-            )
         whole("vector_blocks", self.vector_blocks, 1, 4)
+        if self.vectors * self.alu_lanes > MAX_PE_COLS:
+            raise OhmweaveError(
+                f"vectors for all columns must have at most {MAX_PE_COLS} lanes, not {self.vectors} × {self.alu_lanes}"
+            )
+        whole("link_bits", self.link_bits, 1, 64)
         whole("lane_bits", self.lane_bits, MIN_LANE_BITS, 64)
         whole("reram_program", self.reram_program, 2, 64)
         whole("arithmetic_program", self.arithmetic_program, 2, 64)
-        if self.result_lanes * self.buffer.act_bits != self.link_bits:
-            raise OhmweaveError(
-                f"link_bits must be result_lanes × act_bits, not {self.link_bits} with {self.result_lanes} × "
-                f"{self.buffer.act_bits}"
-            )
         if self.buffer.window_lanes != self.array.rows:
             raise OhmweaveError(
                 f"the window must have {self.array.rows} lanes, not {self.buffer.window_lanes}"
@@ -213,11 +205,6 @@ class PEParams:
         """Vectors of a pixel with as many channels as the array has columns."""
         return -(-self.array.cols // self.alu_lanes)
 
-    @property
-    def acc_bits(self) -> int:
-        """Bits of a signed sum of products of one window."""
-        return self.array.lossless_bits + 2
-
 
 @dataclass(frozen=True, kw_only=True)
 class GroupParams:
@@ -231,6 +218,10 @@ class GroupParams:
         if self.pe.link_bits not in LINK_BITS:
             raise OhmweaveError(
                 f"link_bits must be one of {', '.join(map(str, LINK_BITS))}, not {self.pe.link_bits}"
+            )
+        if self.pe.link_bits % self.pe.buffer.act_bits:  # a power of two, so the quotient is one, too
+            raise OhmweaveError(
+                f"link_bits must be a multiple of dac_bits, {self.pe.buffer.act_bits}, not {self.pe.link_bits}"
             )
 
     @property

@@ -41,10 +41,15 @@ MORE_LAYERS: list[tuple] = [
     (3, 1, 1, 4, 5, {"fill": (0x3A, 0x14, 0xF7, 0x92), "planes": 2}),
     (4, 1, 3, 4, 4, {"fill": (0xC5, 0x7E), "planes": 2}),
     (2, 1, 1, 3, 3, {"fill": (0x1234, 0xFEDC), "planes": 4}), (7, 1, (6, 6), 2, 2, ONE_FILLED),
+    # More windows than the padded image has, and fewer.
+    (2, 2, 0, 5, 7, {"out": (3, 4)}), (3, 2, 0, 6, 8, {"out": (3, 4), **FILLED}), (3, 2, 1, 6, 5, {"out": (4, 3)}),
+    (3, 1, 0, 2, 2, {"out": (2, 2)}), (5, 4, 2, 9, 6, {"out": (3, 2)}), (7, 3, 0, 8, 8, {"out": (3, 3)}),
+    (1, 2, 0, 6, 9, {"out": (2, 3)}), (3, 1, 1, 8, 7, {"out": (3, 4)}), (3, 2, 0, 9, 9, {"out": (1, 1)}),
 ]  # fmt: skip
 FULL_LAYERS += [
     ((3, 4), (1, 2), (1, 1), 4, 6), ((1, 4), (1, 4), 0, 2, 8), ((3, 7), (1, 5), (1, 1), 3, 10),
     (7, 2, 3, 9, 9, {"fill": (0x72, 0x8A, 0x91, 0), "planes": 2}), (3, 1, 1, 3, 3, FILLED),
+    (3, 2, 0, 4, 6, {"out": (2, 3)}), (1, 2, 0, 5, 5, {"out": (2, 2)}),
 ]  # fmt: skip
 SHAPES = {"tiny": (TINY, None), "re-reram": (FULL, FULL_LAYERS)}
 
@@ -67,7 +72,8 @@ ODD_SHAPES: dict[str, tuple[BufferParams, list[tuple]]] = {
     "four_banks": (
         replace(TINY, banks=4, width=9),
         [(1, 1, 0, 3, 9), (3, 1, 1, 5, 5), (4, 1, 0, 5, 8), (5, 1, 2, 7, 6), (6, 2, 3, 9, 9), (7, 1, 0, 9, 9),
-         ((7, 3), 1, (3, 1), 8, 6), ((1, 7), (1, 7), 0, 2, 7)],
+         ((7, 3), 1, (3, 1), 8, 6), ((1, 7), (1, 7), 0, 2, 7),
+         (6, 4, 0, 9, 9, {"out": (3, 3)}), (5, 1, 2, 9, 8, {"out": (4, 5)})],
     ),
     "five_banks": (
         replace(TINY, banks=5, act_bits=3),
@@ -113,6 +119,9 @@ def test_odd_shape(shape: str) -> None:
             ctx.set(dut.config, layer.plan.config)
             await ctx.tick()
             ctx.set(dut.clear, 0)
+            ctx.set(dut.pixel.valid, 1)
+            *_, room = await ctx.tick().sample(dut.pixel.ready)
+            assert not room, "nothing is taken in the cycle after `clear`"
             quiet = 0
             while windows:
                 offer, ready = bool(pixels) and layer.random.random() >= idle, layer.random.random() >= stall
@@ -192,6 +201,22 @@ def test_refused_channels() -> None:
 def test_refused_fill(more: dict, message: str) -> None:
     with pytest.raises(OhmweaveError) as error:
         conv_config(FULL, 5, 1, 2, 28, 28, **more)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ((4, 3), "rows of windows must be a whole number from 1 to 3, not 4"),
+        ((0, 3), "rows of windows must be a whole number from 1 to 3, not 0"),
+        ((3, 5), "columns of windows must be a whole number from 1 to 4, not 5"),
+        ((3, 1.0), "columns of windows must be a whole number from 1 to 4, not 1.0"),
+    ],
+)
+def test_refused_windows(out: tuple, message: str) -> None:
+    """A window has its first pixel in the image or before it."""
+    with pytest.raises(OhmweaveError) as error:
+        conv_config(TINY, 3, 2, 1, 5, 7, out=out)
     assert str(error.value) == message
 
 

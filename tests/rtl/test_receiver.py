@@ -111,7 +111,7 @@ def test_refused_parameters() -> None:
         Receiver(params=TINY.buffer)  # type: ignore[arg-type]
     assert str(type_error.value).startswith("params must be PEParams, not BufferParams(")
     array = dataclasses.replace(TINY.array, cols=12)
-    params = dataclasses.replace(TINY, array=array, result_lanes=3, link_bits=12)
+    params = dataclasses.replace(TINY, array=array, link_bits=12)
     with pytest.raises(OhmweaveError) as error:
         Receiver(params=params)
     assert str(error.value) == "link_bits must be a power of two of activations of 4 bits, not 12"

@@ -99,7 +99,7 @@ def test_refuses_what_is_no_layout() -> None:
 def test_region_addresses() -> None:
     assert [region.address(5) for region in Region] == [n << 12 | 5 for n in range(len(Region))]
     with pytest.raises(ValueError, match=r"^A local address must be from 0 to 4095, not 4096$"):
-        Region.SCALES.address(4096)
+        Region.CONSTANTS.address(4096)
 
 
 def test_config_demux() -> None:

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
+from ohmweave.rtl.instruction_table import InstructionTable
 from ohmweave.rtl.netlist import emit_rtlil, emit_verilog
 from ohmweave.rtl.reram_half.controller import Controller
 from ohmweave.rtl.reram_half.layouts import WINDOW_BITS
 from ohmweave.rtl.reram_half.signs import sign_scheme
-from ohmweave.rtl.reram_half.table import InstructionTable
 from ohmweave.testbench.pe_cases import PES
 from ohmweave.testbench.runner import available, run_testbench
 

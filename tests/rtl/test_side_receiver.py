@@ -78,7 +78,7 @@ def test_refused_parameters() -> None:
         SideReceiver(params=TINY.buffer)  # type: ignore[arg-type]
     assert str(type_error.value).startswith("params must be PEParams, not BufferParams(")
     array = dataclasses.replace(TINY.array, cols=12)
-    params = dataclasses.replace(TINY, array=array, result_lanes=3, link_bits=12)
+    params = dataclasses.replace(TINY, array=array, link_bits=12)
     with pytest.raises(OhmweaveError) as error:
         SideReceiver(params=params)
     assert str(error.value) == "link_bits must be 4 times a power of two, not 12"

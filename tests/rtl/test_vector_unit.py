@@ -18,8 +18,7 @@ CASES = {
     "full": FULL,
     # 12 lanes; lanes that do not go into groups of four; the narrowest and the widest.
     "three": replace(TINY, vector_blocks=3, lane_bits=25),
-    "narrow": replace(TINY, array=replace(TINY.array, colmux=8), vector_blocks=1, lane_bits=24, result_lanes=2,
-                      link_bits=8),
+    "narrow": replace(TINY, array=replace(TINY.array, colmux=8), vector_blocks=1, lane_bits=24),
     "wide": replace(TINY, vector_blocks=1, lane_bits=64),
 }  # fmt: skip
 RUNS = [("verilator", "full"), *(("icarus", case) for case in CASES)]

@@ -15,15 +15,19 @@ import pytest
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.presets import PRESETS
+from ohmweave.rtl.config_map import Region
 from ohmweave.sim.backends import BACKENDS, ChipSource, Job, Result, cxxrtl, get_backend, icarus, verilator
 from ohmweave.sim.backends.cxxrtl_speed import RUNTIME, fast_compare, guard_writes
 from ohmweave.sim.backends.design import group_source
 from ohmweave.sim.backends.hierarchy import mangle, partition, split_modules
 from ohmweave.sim.backends.native import parse_result
 from ohmweave.sim.backends.toolchain import compiler_version, cxxrtl_include
-from ohmweave.sim.compiler import compile_network
+from ohmweave.sim.compiler import compile_chain, tiled
 from ohmweave.sim.golden import logits
+from ohmweave.sim.graph import from_network
 from ohmweave.sim.network import ConvLayer, Network
+from ohmweave.sim.program import Program
+from ohmweave.sim.stages import stages
 from ohmweave.testbench.toy_chip import ARRAY, ToyChip
 
 PES = 3
@@ -124,8 +128,9 @@ def test_gating_changes_nothing(reference):
     assert_same(cxxrtl.simulate(SOURCE, make_job(), gated=False), reference)
 
 
-def test_gating_changes_nothing_in_processing_elements():
-    """The PEs of a chip, whose convolution buffers sleep on their own, on two layers with padding and pooling."""
+@pytest.fixture(scope="module")
+def two_stages() -> tuple[Program, np.ndarray, np.ndarray]:
+    """A program for two PEs of a chip, images, and the logits: two layers with padding and pooling."""
     random = np.random.default_rng(SEED)
     params = PRESETS["tiny"]
 
@@ -144,21 +149,74 @@ def test_gating_changes_nothing_in_processing_elements():
         input_shape=(1, 6, 6),
         layers=(layer("conv", 6, 1, 5, pad=2, pool=2), layer("fc", 5, 6, 3, raw=True)),
     )
-    program = compile_network(network, params)
-    images = random.integers(0, 256, (3, 6, 6), dtype=np.uint8)
+    program = compile_chain([tiled(stage, params) for stage in stages(from_network(network))], params)
+    images = random.integers(0, 256, (3, 6, 6, 1), dtype=np.uint8)
+    return program, images, logits(network, images)
+
+
+def chip_job(program: Program, images: np.ndarray, **changes: object) -> Job:
     job = Job(
         levels=program.levels,
         config=program.config,
-        frames=program.encode(images),
+        frames=program.encode(images >> 4),
         outputs_per_frame=program.outputs_per_frame,
     )
-    source = group_source(params)
+    return replace(job, **changes)  # type: ignore[arg-type]
+
+
+def test_gating_changes_nothing_in_processing_elements(two_stages):
+    """The PEs of a chip, parts of which sleep on their own."""
+    program, images, expected = two_stages
+    source = group_source(program.params)
     design = source.design()
     parts = partition(split_modules(design.rtlil), design.top, design.modules, design.macros)
-    assert [part.top for part in parts] == ["conv_buffer", "pe", "chip"]
+    tops = [part.top for part in parts]
+    assert tops[-2:] == ["pe", "chip"]
+    assert {"conv_buffer", "reram_half", "arithmetic_half"} == set(tops[:-2])
+    job = chip_job(program, images)
     gated = cxxrtl.simulate(source, job)
     assert_same(gated, cxxrtl.simulate(source, job, gated=False))
-    np.testing.assert_array_equal(program.decode(gated.outputs), logits(network, images))
+    np.testing.assert_array_equal(program.decode(gated.outputs).reshape(expected.shape), expected)
+
+
+def test_array_programmed_row_by_row(two_stages):
+    """Levels that come over the links are those that are loaded: the same results in the same cycles after."""
+    program, images, _ = two_stages
+    source, rows = group_source(program.params), program.array_config()
+    loaded = cxxrtl.simulate(source, chip_job(program, images))
+    sent = cxxrtl.simulate(
+        source, chip_job(program, images, levels={}, config=np.concatenate([rows, program.config]))
+    )
+    np.testing.assert_array_equal(sent.outputs, loaded.outputs)
+    np.testing.assert_array_equal(sent.last_out - sent.first_in[0], loaded.last_out - loaded.first_in[0])
+    np.testing.assert_array_equal(sent.busy, loaded.busy)
+
+
+def patched(config: np.ndarray, unit: int, address: int, word: int) -> np.ndarray:
+    """The configuration with another word for an address of a PE."""
+    config, place, found = config.copy(), 0, 0
+    while place < len(config):
+        target, start, count = (int(flit) & 0xFFFF for flit in config[place : place + 3])
+        if target == unit and start <= address < start + count:
+            config[place + 3 + address - start] = 1 << 16 | word
+            found += 1
+        place += 3 + count
+    assert found == 1
+    return config
+
+
+@pytest.mark.parametrize(
+    ("region", "half"), [(Region.RERAM_PROGRAM, "ReRAM"), (Region.ARITHMETIC_PROGRAM, "arithmetic")]
+)
+def test_wrong_instruction_ends_the_run(two_stages, region, half):
+    """The sentence names the PE, the half and the place in its table."""
+    program, images, _ = two_stages
+    unit = program.stages[1].units[0]
+    # The upper half word of an instruction has bits that no class of the half uses.
+    job = chip_job(program, images, config=patched(program.config, unit, region.address(3), 0xFFFF))
+    message = rf"^PE {unit} stopped in cycle \d+: instruction 1 of its {half} half is not legal$"
+    with pytest.raises(OhmweaveError, match=message):
+        cxxrtl.simulate(group_source(program.params), job)
 
 
 def test_shards(reference):

@@ -101,11 +101,14 @@ def refusal(cache, name="digits"):
 def test_fetch_keeps_the_named_files_and_fetches_once(registry, tmp_path):
     calls = []
     cache = tmp_path / "user" / "cache"
+    assert not datasets.is_cached("digits", cache)
+    assert not cache.exists()
     folder = datasets.fetch("digits", cache, lambda done, total: calls.append((done, total)))
     assert folder == cache / "datasets" / "digits-1.0.0"
     assert files_below(tmp_path) == ["images", "labels"]
     assert (folder / "images").read_bytes() == IMAGES
     assert calls[-1] == (len(registry.archive), len(registry.archive))
+    assert datasets.is_cached("digits", cache)
     assert datasets.fetch("digits", cache) == folder
     assert registry.requests == 1
 
@@ -117,6 +120,7 @@ def test_damaged_cache_is_fetched_again(registry, tmp_path, damage):
         path.unlink()
     else:
         path.write_bytes(LABELS[:-1] + (b"\x02" if damage == "changed" else b""))
+    assert not datasets.is_cached("digits", tmp_path)
     datasets.fetch("digits", tmp_path)
     assert path.read_bytes() == LABELS
     assert registry.requests == 2

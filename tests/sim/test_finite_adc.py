@@ -8,8 +8,10 @@ import pytest
 from ohmweave.params import GroupParams
 from ohmweave.presets import PRESETS
 from ohmweave.sim.backends import Job, simulate
-from ohmweave.sim.compiler import compile_network
+from ohmweave.sim.compiler import compile_chain, tiled
 from ohmweave.sim.golden import logits
+from ohmweave.sim.graph import from_network
+from ohmweave.sim.stages import stages
 
 
 def chip(**adc: int) -> GroupParams:
@@ -23,12 +25,12 @@ def test_netlist_is_golden(adc, small_network, small_images):
     images = small_images[0][:3]
     expected = logits(small_network, images, array=params.pe.array)
     assert (expected != logits(small_network, images)).any(), "the sense units must make a difference"
-    program = compile_network(small_network, params)
+    program = compile_chain([tiled(stage, params) for stage in stages(from_network(small_network))], params)
     job = Job(
         levels=program.levels,
         config=program.config,
-        frames=program.encode(images),
+        frames=program.encode(images[..., None] >> 4),
         outputs_per_frame=program.outputs_per_frame,
     )
     result = simulate(params, job, "pysim")
-    np.testing.assert_array_equal(program.decode(result.outputs), expected)
+    np.testing.assert_array_equal(program.decode(result.outputs).reshape(expected.shape), expected)

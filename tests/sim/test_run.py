@@ -11,19 +11,27 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.presets import PRESETS
 from ohmweave.sim import golden, report
 from ohmweave.sim import run as run_module
-from ohmweave.sim.compiler import compile_network
+from ohmweave.sim.compiler import compile_chain, tiled
+from ohmweave.sim.frames import pack
+from ohmweave.sim.graph import from_network
 from ohmweave.sim.images import ImageSet
 from ohmweave.sim.run import BACKENDS, layer_use, measure, run
+from ohmweave.sim.stages import stages
 
 TINY = PRESETS["tiny"]
 FIELDS = {"schema", "model", "arch", "backend", "images", "correct", "accuracy", "mismatches"}
-FIELDS |= {"cycles", "layers", "sim", "versions"}
+FIELDS |= {"mapping", "host", "cycles", "layers", "sim", "versions"}
 
 
 @pytest.fixture
 def images(small_images):
     pixels, labels = small_images
     return ImageSet("test", pixels[..., None], labels)
+
+
+def compiled(network):
+    """The program that a run makes of it."""
+    return compile_chain([tiled(stage, TINY) for stage in stages(from_network(network))], TINY)
 
 
 def simulated(network, images, **options):
@@ -42,6 +50,7 @@ def test_netlist_equals_golden(small_network, images):
     assert record["mismatches"] == 0
     assert record["correct"] == int((expected.argmax(axis=1) == images.labels).sum())
     assert record["accuracy"] == record["correct"] / 7
+    assert (record["mapping"], record["host"]) == ("pipeline", {})
     assert [layer["name"] for layer in record["layers"]] == ["conv", "logits"]
     assert [layer["pes"] for layer in record["layers"]] == [1, 1]
     # 36 windows of one read each for `conv`, and one window of two reads (5 outputs, 4 columns a read).
@@ -89,11 +98,13 @@ def test_wrong_outputs_are_counted(small_network, images, monkeypatch):
     """A simulator that gets two images wrong is found out."""
     from ohmweave.sim import backends
 
-    program = compile_network(small_network, TINY)
+    program = compiled(small_network)
     right = golden.logits(small_network, images.pixels)
-    outputs = right.astype("<i4").view("<u2").reshape(7, -1).copy()
-    outputs[2, 0] ^= 1
-    outputs[5, -1] ^= 1
+    wrong = right.copy()
+    wrong[2, 0] ^= 1
+    wrong[5, -1] ^= 1
+    bits = program.outbound.bits
+    outputs = pack([(wrong[:, None].astype(np.int64) & ((1 << bits) - 1), bits)], TINY.pe.link_bits)
     result = fake_result(outputs=outputs, busy=np.zeros(TINY.pes, np.int64))
     monkeypatch.setattr(backends, "simulate", lambda *args, **options: result)
     outcome = simulated(small_network, images)
@@ -125,7 +136,7 @@ def test_cycle_figures():
 
 
 def test_layer_figures(small_network):
-    program = compile_network(small_network, TINY)
+    program = compiled(small_network)
     units = [stage.units[0] for stage in program.stages]
     busy = np.zeros(TINY.pes, np.int64)
     busy[units[0]], busy[units[1]] = 400, 40

@@ -5,7 +5,6 @@ import pytest
 
 from ohmweave.presets import PRESETS
 from ohmweave.sim import graph_golden
-from ohmweave.sim.frames import flits_per_frame, pack, unpack
 from ohmweave.sim.graph import from_network
 from ohmweave.sim.network import builtin
 from ohmweave.sim.random_graph import random_graph
@@ -47,25 +46,3 @@ def test_random_graphs(seed):
     shape = graph.input.shape
     random = np.random.default_rng(seed)
     check(graph, PRESETS["re-reram"].pe, random.integers(0, 256, (2, *shape[1:], shape[0]), np.uint8))
-
-
-def test_numbers_on_a_link():
-    """Packed lowest bits first, without gaps, and unpacked again; signed sums too."""
-    random = np.random.default_rng(1)
-    for link_bits in (16, 32, 64):
-        small, large = random.integers(0, 16, (3, 5, 7)), random.integers(0, 1 << 16, (3, 5, 2))
-        flits = pack([(small, 4), (large, 16)], link_bits)
-        for frame in range(3):
-            stream = place = 0
-            for pixel in range(5):
-                for number, bits in [(n, 4) for n in small[frame, pixel]] + [
-                    (n, 16) for n in large[frame, pixel]
-                ]:
-                    stream |= int(number) << place
-                    place += bits
-            assert sum(int(flit) << (link_bits * n) for n, flit in enumerate(flits[frame])) == stream
-        assert flits_per_frame(10, 16, link_bits) == pack([(large, 16)], link_bits).shape[1]
-        np.testing.assert_array_equal(unpack(pack([(large, 16)], link_bits), 10, 16), large.reshape(3, -1))
-        sums = random.integers(-(2**47), 2**47, (2, 4, 1))
-        flits = pack([(sums & (2**48 - 1), 48)], link_bits)
-        np.testing.assert_array_equal(unpack(flits, 4, 48, signed=True), sums.reshape(2, -1))

@@ -25,27 +25,24 @@ __all__ = ["command"]
 def command(model: str, path: Path, **choices: Any) -> int:
     """Write MODEL as an ONNX graph of integers and standard operators.
 
-    MODEL is `lenet5`, an .npz network file, an .onnx file of a float network, which is quantised first, or `resnet18`,
-    `resnet34` or `generator`. The graph's input is `images`, (N,C,H,W) uint8, raw pixels; its output is `logits`,
-    (N,classes) integers. ONNX Runtime computes the same integers as the netlist.
+    MODEL is `lenet5`, `resnet20`, `resnet20-w4a4`, an .npz network file, an .onnx file of a float network, which is
+    quantised first, or `resnet18`, `resnet34` or `generator`. The graph's input is `images`, (N,C,H,W) uint8, raw
+    pixels; its output is `logits`, (N,classes) integers. ONNX Runtime computes the same integers as the netlist.
     """
     from rich.console import Console
 
     from ohmweave.commands.terminal import output, progress_bars
+    from ohmweave.sim import graph_onnx, onnx_export
     from ohmweave.sim.network import Network
 
     with progress_bars(Console(stderr=True)) as progress:
-        network = load_integers(model, FloatChoices(**choices), progress)
-    console = output()
+        network, sentences = load_integers(model, FloatChoices(**choices), progress)
     if isinstance(network, Network):
-        from ohmweave.sim.onnx_export import export_onnx
-
-        export_onnx(network, path)
+        onnx_export.export_onnx(network, path)
     else:
-        from ohmweave.sim import graph_onnx
-
-        graph_onnx.export_onnx(network.graph, path)
-        for sentence in network.sentences():
-            console.print(sentence, markup=False, soft_wrap=True)
+        graph_onnx.export_onnx(network, path)
+    console = output()
+    for sentence in sentences:
+        console.print(sentence, markup=False, soft_wrap=True)
     console.print(f"wrote {path}", markup=False, soft_wrap=True)
     return 0

@@ -11,12 +11,12 @@ from ohmweave.commands.options import FLOAT_MODELS, load_model
 from ohmweave.errors import OhmweaveError
 
 if TYPE_CHECKING:
-    from ohmweave.sim.images import ImageSet
+    from ohmweave.sim.graph import Graph
     from ohmweave.sim.importer import FloatGraph
     from ohmweave.sim.network import Network
     from ohmweave.sim.quantise import Quantised
 
-__all__ = ["RANGES", "FloatChoices", "float_options", "is_float", "load_integers", "load_pixels"]
+__all__ = ["RANGES", "FloatChoices", "float_options", "is_float", "load_integers"]
 
 #: The same as `ohmweave.sim.quantise.RANGES`; a test compares them.
 RANGES = ("minmax", "percentile", "mse")
@@ -118,15 +118,19 @@ def is_float(model: str) -> bool:
     return model.endswith(".onnx") or model in FLOAT_MODELS
 
 
-def load_integers(model: str, choices: FloatChoices, progress: Progress) -> "Network | Quantised":
-    """What MODEL names: an integer network as it is, a float one quantised."""
-    if not is_float(model):
-        if choices.given():
-            raise OhmweaveError(
-                f"{choices.given()[0]} is for float networks, and {model} has integers already"
-            )
-        return load_model(model)
+def load_integers(
+    model: str, choices: FloatChoices, progress: Progress
+) -> tuple["Network | Graph", list[str]]:
+    """What MODEL names, a float network quantised, and sentences that its user should read."""
+    if is_float(model):
+        quantised = _quantised(model, choices, progress)
+        return quantised.graph, quantised.sentences()
+    if choices.given():
+        raise OhmweaveError(f"{choices.given()[0]} is for float networks, and {model} has integers already")
+    return load_model(model), []
 
+
+def _quantised(model: str, choices: FloatChoices, progress: Progress) -> "Quantised":
     from ohmweave.sim.quantise import QuantiseOptions, parse_layer_bits, quantise
 
     mean, std = choices.mean, choices.std
@@ -176,23 +180,3 @@ def _calibration_images(source: str, network: "FloatGraph") -> Any:
         name = f"the images of {source}"
         return from_arrays(name, images[:CALIBRATION_IMAGES], None, **expected).pixels
     return load_images(Path(source), **expected).pixels
-
-
-def load_pixels(model: str, quantised: "Quantised", source: str | None, limit: int | None) -> "ImageSet":
-    """The images that `--images` names, for a network that was float."""
-    from ohmweave.sim.datasets import LOADERS
-    from ohmweave.sim.images import from_arrays, load_images
-
-    if source is None:
-        raise OhmweaveError(
-            f"--images must be given for {model}: only a built-in network has images of its own"
-        )
-    channels, height, width = quantised.graph.input.shape
-    shape = quantised.graph.logits_shape
-    expected: dict[str, Any] = {
-        "shape": (height, width, channels),
-        "classes": shape[0] if len(shape) == 1 else 1 << 31,
-    }
-    if source in LOADERS:
-        return from_arrays(f"the images of {source}", *LOADERS[source]("test"), **expected).head(limit)
-    return load_images(Path(source), limit=limit, **expected)

@@ -10,6 +10,7 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.presets import PRESETS
 
 if TYPE_CHECKING:
+    from ohmweave.sim.graph import Graph
     from ohmweave.sim.network import Network
 
 __all__ = ["FLOAT_MODELS", "arch_option", "check_output_folder", "load_model", "model_argument", "out_option"]
@@ -42,9 +43,9 @@ def out_option(text: str) -> Any:
     )
 
 
-def load_model(model: str) -> "Network":
-    """The network that MODEL names."""
-    from ohmweave.sim.network import BUILTIN, builtin, load
+def load_model(model: str) -> "Network | Graph":
+    """The integer network that MODEL names."""
+    from ohmweave.sim.library import BUILTIN, builtin, load
 
     if model in BUILTIN:
         return builtin(model)

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ohmweave.commands.float_options import FloatChoices, float_options, is_float, load_integers, load_pixels
+from ohmweave.commands.float_options import FloatChoices, float_options, is_float, load_integers
 from ohmweave.commands.options import arch_option, check_output_folder, model_argument, out_option
 from ohmweave.config import load_architecture
 from ohmweave.errors import OhmweaveError
 
 if TYPE_CHECKING:
+    from ohmweave.sim.graph import Graph
     from ohmweave.sim.images import ImageSet
     from ohmweave.sim.network import Network
 
@@ -28,7 +29,7 @@ EXIT_MISMATCH = 1
     "--images",
     metavar="FILE.npz|DIR|DATASET",
     help="An .npz with `images` (N,H,W[,C] uint8) and perhaps `labels`, a folder of PNGs, or `mnist` "
-    "or `cifar10`: the 10,000 test images of `ohmweave fetch`. A built-in network has 1,000 test images of its own.",
+    "or `cifar10`: the 10,000 test images of `ohmweave fetch`. A built-in network has test images of its own.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take the first N images.")
 @click.option(
@@ -64,9 +65,9 @@ def command(
 ) -> int:
     """Run images through MODEL on the generated netlist, and check every output against the golden model.
 
-    MODEL is `lenet5`, an .npz network file, an .onnx file of a float network, which is quantised first, or `resnet18`,
-    `resnet34` or `generator`. Prints a table, writes result.json and logits.npy into the output folder; the exit code
-    is 1 if any image's outputs differ from the golden model's.
+    MODEL is `lenet5`, `resnet20`, `resnet20-w4a4`, an .npz network file, an .onnx file of a float network, which is
+    quantised first, or `resnet18`, `resnet34` or `generator`. Prints a table, writes result.json and logits.npy into
+    the output folder; the exit code is 1 if any image's outputs differ from the golden model's.
     """
     architecture = load_architecture(arch)
     if is_float(model):
@@ -76,22 +77,22 @@ def command(
 
     from ohmweave.commands.terminal import output, progress_bars
     from ohmweave.sim import report
-    from ohmweave.sim.network import Network
     from ohmweave.sim.run import run
-    from ohmweave.sim.run_graph import run_graph
 
-    sentences: list[str] = []
     with progress_bars(Console(stderr=True)) as progress:
-        network = load_integers(model, FloatChoices(**choices), progress)
-        settings: dict[str, Any] = {"arch": architecture.name, "backend": backend, "waves": waves}
-        if isinstance(network, Network):
-            image_set = load_image_set(model, network, images, limit)
-            check_output_folder(out)
-            outcome = run(network, image_set, architecture.params, jobs=jobs, progress=progress, **settings)
-        else:
-            image_set = load_pixels(model, network, images, limit)
-            outcome = run_graph(network.graph, image_set, **settings)
-            sentences = network.sentences()
+        network, sentences = load_integers(model, FloatChoices(**choices), progress)
+        image_set = load_image_set(model, network, images, limit)
+        check_output_folder(out)
+        outcome = run(
+            network,
+            image_set,
+            architecture.params,
+            arch=architecture.name,
+            backend=backend,
+            jobs=jobs,
+            waves=waves,
+            progress=progress,
+        )
     # The files first: they are there also when nobody reads the table to its end.
     report.write(out, outcome.report, outcome.logits)
     console = output()
@@ -102,20 +103,28 @@ def command(
     return EXIT_MISMATCH if outcome.report.mismatches else 0
 
 
-def load_image_set(model: str, network: "Network", source: str | None, limit: int | None) -> "ImageSet":
-    """The images that `--images` names, or those that come with a built-in network."""
-    from ohmweave.sim.datasets import LOADERS, shipped_images
+def load_image_set(
+    model: str, network: "Network | Graph", source: str | None, limit: int | None
+) -> "ImageSet":
+    """The images that `--images` names, or those that belong to a built-in network."""
+    from ohmweave.sim.datasets import LOADERS
     from ohmweave.sim.images import from_arrays, load_images
-    from ohmweave.sim.network import BUILTIN
+    from ohmweave.sim.library import BUILTIN, builtin_images
+    from ohmweave.sim.network import Network
 
-    channels, height, width = network.input_shape
-    expected: dict[str, Any] = {"shape": (height, width, channels), "classes": network.classes}
+    if isinstance(network, Network):
+        (channels, height, width), classes = network.input_shape, network.classes
+    else:
+        channels, height, width = network.input.shape
+        # Labels of an output that is a map mean nothing.
+        classes = network.output.shape[0] if len(network.logits_shape) == 1 else 1 << 31
+    expected: dict[str, Any] = {"shape": (height, width, channels), "classes": classes}
     if source is None:
         if model not in BUILTIN:
             raise OhmweaveError(
                 f"--images must be given for {model}: only a built-in network has images of its own"
             )
-        return from_arrays("the shipped images", *shipped_images(), **expected).head(limit)
+        return from_arrays(*builtin_images(model), **expected).head(limit)
     if source in LOADERS:
         return from_arrays(f"the images of {source}", *LOADERS[source]("test"), **expected).head(limit)
     return load_images(Path(source), limit=limit, **expected)

@@ -16,8 +16,8 @@ __all__ = ["InstructionTable"]
 class InstructionTable(Component):
     """Instructions, loaded once and read as often as they are executed (Re-ReRAM, section IV).
 
-    A memory of `words` words. Words of which not both halves were written since the reset read as zero, which is no
-    instruction.
+    A memory of `words` words, one for each half of a PE. Words of which not both halves were written since the reset
+    read as zero, which is no instruction.
 
     Parameters: words, 2 to 64; `TypeError` else.
 

@@ -1,0 +1,258 @@
+"""What one PE is sent to run its share of a stage: cells, programs, constants, and the settings of all its parts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ohmweave.params import PEParams
+from ohmweave.rtl.config_map import Region
+from ohmweave.rtl.conv_buffer import conv_config
+from ohmweave.rtl.encoding import Instruction, encode, instruction_writes
+from ohmweave.rtl.indexing_filter import index_table
+from ohmweave.rtl.isa import Half
+from ohmweave.rtl.pe import StageConfig
+from ohmweave.rtl.receiver import receiver_config
+from ohmweave.rtl.registers import register_writes
+from ohmweave.rtl.reram_half.signs import levels
+from ohmweave.rtl.sender import sender_config
+from ohmweave.rtl.side_receiver import side_config
+from ohmweave.rtl.spreader import spreader_config
+from ohmweave.sim.stage_program import arithmetic, constant_words, reading
+from ohmweave.sim.tiling import Columns, Tiling
+
+__all__ = ["RAW_WIDTHS", "Share", "partial_bits", "raw_width", "share_config"]
+
+#: Bits that a sum can leave the chip with, two's complement: a host takes them apart by nibbles.
+RAW_WIDTHS = (32, 48)
+#: Bits of elements of side streams are multiples of it, and at least `MIN_PARTIAL`.
+UNIT = 4
+MIN_PARTIAL = 16
+#: Channels that can have fill values of their own; all others share one.
+FILLED = 3
+
+
+@dataclass(frozen=True)
+class Share:
+    """A PE's part of a stage.
+
+    levels   of the cells
+    writes   (address in the PE, data), the last of which enables the stage
+    """
+
+    levels: np.ndarray
+    writes: list[tuple[int, int]]
+
+
+def partial_bits(tiling: Tiling) -> int:
+    """Bits of a partial sum, two's complement: what the inputs and the weights of all but the last PE can add up to."""
+    weights = tiling.stage.weights.astype(np.int64)[:, : tiling.shares[-1][0]]
+    axes = (1, 2, 3)
+    top = tiling.stage.main.top
+    low, high = (np.minimum(weights, 0).sum(axes).min() * top, np.maximum(weights, 0).sum(axes).max() * top)
+    bits = max(int(high).bit_length(), int(-low - 1).bit_length() if low else 0, MIN_PARTIAL - 1) + 1
+    return -(-bits // UNIT) * UNIT
+
+
+def raw_width(bound: int) -> int:
+    """The narrowest of `RAW_WIDTHS` for numbers from -bound to bound."""
+    return next(width for width in RAW_WIDTHS if bound < 1 << (width - 1))
+
+
+def share_config(
+    tiling: Tiling,
+    pe: PEParams,
+    *,
+    tile: int,
+    outs: tuple[int, int],
+    link_channels: int,
+    side_first: int,
+    raw_bits: int,
+    columns: Columns | None = None,
+) -> Share:
+    """Settings of PE `tile` of a row of them for the channels `outs` of the output.
+
+    link_channels  activations of the main tensor's bits that a pixel on the link has, whatever they are
+    side_first     the first activation of the side tensor's bits on the link that is taken
+    raw_bits       bits of a sum that leaves the last PE as it is
+    columns        what the array holds, if more than the channels that are computed
+    """
+    stage = tiling.stage
+    first, final = tile == 0, tile == len(tiling.shares) - 1
+    channels = outs[1] - outs[0]
+    rows = tiling.weights(tile, *outs) if columns is None else tiling.rows(tile, columns.weights)
+    cells = np.zeros((pe.array.rows, pe.array.cols), np.uint8)
+    part = levels(rows, max(stage.weight_bits, pe.array.cell_bits), pe.array)
+    cells[: part.shape[0], : part.shape[1]] = part
+
+    made = arithmetic(stage, first=first, final=final, channels=channels)
+    blocks = range(-(-channels // pe.array.columns_at_once)) if columns is None else columns.blocks
+    pruned = columns is not None
+    program = reading(tiling, pe, tile=tile, first=first, final=final, channels=channels, index=pruned)
+    side = stage.side if final else None
+    side_bits = 0 if side is None else side.bits
+    settings: dict[str, Any] = {
+        "buffers": [
+            _main_buffer(tiling, pe, tile),
+            _second_buffer(tiling, pe) if final else {},
+        ],
+        "main": receiver_config(
+            pe,
+            pixels=stage.sent_shape[1] * stage.sent_shape[2],
+            channels=link_channels,
+            first=tiling.shares[tile][0],
+            taken=tiling.shares[tile][1] - tiling.shares[tile][0],
+            planes=tiling.planes,
+            kernel=tiling.kernel,
+            word=tiling.word(tile),
+        ),
+        "spreader": _spreader(tiling, pe, tile),
+        "pooling": int(stage.pool is not None and final),
+        "reram": {
+            "length": len(program),
+            "windows": [tiling.windows - 1, 0],
+            "split": [pe.buffer.groups(tiling.kernel).bit_length() - 1, 0],
+        },
+        "arithmetic": _arithmetic(tiling, pe, made.post, made.pool, channels, final=final),
+        "sender": sender_config(wide_bits=raw_bits if final else partial_bits(tiling)),
+        "enable": 1,
+    }
+    if side is not None:
+        settings["shortcut"] = receiver_config(
+            pe,
+            pixels=stage.sent_shape[1] * stage.sent_shape[2],
+            channels=link_channels * stage.main.bits // side_bits,
+            first=side_first,
+            taken=channels,
+            planes=side_bits // pe.buffer.act_bits,
+        )
+    if not first:
+        settings["side"] = side_config(
+            pe, width=partial_bits(tiling), signed=True, pixels=tiling.windows, channels=channels
+        )
+    writes = [
+        *_at(Region.INDEX, index_table(blocks)),
+        *_at(Region.RERAM_PROGRAM, _table(program, Half.RERAM)),
+        *_at(Region.ARITHMETIC_PROGRAM, _table(made.post + made.pool, Half.ARITHMETIC)),
+        *_at(Region.CONSTANTS, constant_words(made, pe, *outs)),
+        # Last, because its final word enables the stage.
+        *_at(Region.STAGE, register_writes(StageConfig(pe), settings)),
+    ]
+    return Share(cells, writes)
+
+
+def _at(region: Region, writes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [(region.address(local), word) for local, word in writes]
+
+
+def _table(program: Sequence[Instruction], half: Half) -> list[tuple[int, int]]:
+    return [
+        write
+        for place, instruction in enumerate(program)
+        for write in instruction_writes(place, encode(instruction, half))
+    ]
+
+
+def _border(tiling: Tiling) -> bool:
+    """Whether the border is put around the map before the buffer, which pads the same on both sides or not at all."""
+    top, left, bottom, right = tiling.stage.pads
+    rows, columns = tiling.stage.kernel
+    return (top, left) != (bottom, right) or top >= rows or left >= columns
+
+
+def _spreader(tiling: Tiling, pe: PEParams, tile: int) -> Mapping[str, Any]:
+    stage = tiling.stage
+    border = stage.pads if _border(tiling) else (0, 0, 0, 0)
+    if stage.spread == (1, 1) and not any(border):
+        return {}  # transparent
+    return spreader_config(
+        pe.buffer,
+        height=stage.sent_shape[1],
+        width=stage.sent_shape[2],
+        step=stage.spread,
+        border=border,
+        **_fill(tiling, tile),
+    )
+
+
+def _fill(tiling: Tiling, tile: int) -> dict[str, Any]:
+    """What stands in places that no pixel is sent for."""
+    first, behind = tiling.shares[tile]
+    values = [int(each) for each in tiling.stage.fill[first:behind]][: tiling.word(tile)]
+    if len(set(values[FILLED:])) == 1:  # the rest share one
+        values = values[: FILLED + 1]
+    return {"fill": values, "planes": tiling.planes, "kernel": tiling.kernel}
+
+
+def _main_buffer(tiling: Tiling, pe: PEParams, tile: int) -> Mapping[str, Any]:
+    stage = tiling.stage
+    height, width = tiling.map_size
+    pads = (0, 0)
+    if _border(tiling):
+        height += stage.pads[0] + stage.pads[2]
+        width += stage.pads[1] + stage.pads[3]
+    else:
+        pads = stage.pads[:2]
+    filled = _fill(tiling, tile)
+    return conv_config(
+        pe.buffer,
+        tiling.kernel,
+        tiling.stride,
+        pads,
+        height,
+        width,
+        channels=tiling.word(tile),
+        fill=filled["fill"],
+        planes=tiling.planes,
+    ).config
+
+
+def _second_buffer(tiling: Tiling, pe: PEParams) -> Mapping[str, Any]:
+    """What waits for the arithmetic half: pixels of the side tensor for its results, or its results for the pool."""
+    stage = tiling.stage
+    if stage.pool is not None:
+        height, width = stage.conv_size
+        pool = stage.pool
+        _, out_height, out_width = stage.result.shape
+        return conv_config(
+            pe.buffer, pool.kernel, pool.stride, pool.pads[:2], height, width, out=(out_height, out_width)
+        ).config
+    if stage.side is not None:
+        # One window a result; what lies beside them on the link, pixel for pixel, is not looked at.
+        _, height, width = stage.sent_shape
+        return conv_config(pe.buffer, 1, stage.stride, 0, height, width, out=stage.conv_size).config
+    return {}
+
+
+def _arithmetic(
+    tiling: Tiling,
+    pe: PEParams,
+    post: Sequence[Instruction],
+    pool: Sequence[Instruction],
+    channels: int,
+    *,
+    final: bool,
+) -> Mapping[str, Any]:
+    stage = tiling.stage
+    pooled = stage.pool if final else None
+    waiting = 1
+    if pooled is not None:
+        waiting = stage.result.bits // pe.buffer.act_bits
+    elif final and stage.side is not None:
+        waiting = stage.side.bits // pe.buffer.act_bits
+    settings: dict[str, Any] = {
+        "post": {"enable": 1, "first": 0, "last": len(post) - 1, "last_pixel": tiling.windows - 1},
+        "last_channel": channels - 1,
+        "planes": waiting.bit_length() - 1,
+    }
+    if pooled is not None:
+        _, height, width = stage.result.shape
+        settings["pool"] = {
+            "enable": 1,
+            "first": len(post),
+            "last": len(post) + len(pool) - 1,
+            "last_pixel": height * width - 1,
+        }
+        settings["last_window_pixel"] = pooled.kernel[0] * pooled.kernel[1] - 1
+    return settings

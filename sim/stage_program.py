@@ -1,0 +1,191 @@
+"""The instructions and constants that make a PE compute its share of a stage."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ohmweave.errors import OhmweaveError
+from ohmweave.params import PEParams
+from ohmweave.rtl.encoding import Instruction
+from ohmweave.rtl.isa import AluOp, Batch, Destination, Format, NetworkOp, Operand, Place, ReadOp, When
+from ohmweave.sim.stages import CONSTANTS, Scale, Stage
+from ohmweave.sim.tiling import Tiling
+
+__all__ = ["Arithmetic", "arithmetic", "constant_words", "reading"]
+
+FORMATS = {4: Format.U4, 8: Format.U8, 16: Format.U16}
+#: 16-bit words of a constant's address space; the lanes have fewer bits.
+CONSTANT_WORDS = 4
+
+
+@dataclass
+class Arithmetic:
+    """The arithmetic half's part.
+
+    post, pool  programs for results, and for windows of what waits to be pooled
+    constants   slot → value of each channel: an addend, or a scale
+    """
+
+    post: list[Instruction] = field(default_factory=list)
+    pool: list[Instruction] = field(default_factory=list)
+    constants: dict[int, np.ndarray | Scale] = field(default_factory=dict)
+
+    def constant(self, value: np.ndarray | Scale) -> Operand:
+        slot = len(self.constants)
+        if slot == CONSTANTS:
+            raise OhmweaveError(f"it needs more than {CONSTANTS} constants a channel")
+        self.constants[slot] = value
+        return Operand(Operand.K0 + slot)
+
+    def then(self, op: AluOp, **operands: int) -> None:
+        self.post.append(Instruction.of(op, **operands))
+
+
+def arithmetic(stage: Stage, *, first: bool, final: bool, channels: int) -> Arithmetic:
+    """Programs of one PE of a stage.
+
+    first     no partial sums come in
+    final     its results are those of the stage; else they are partial sums for the next PE
+    channels  of the pass
+    """
+    made = Arithmetic()
+    if not final:
+        made.post.append(_leave(channels, fuse=1, collection=False))
+        made.then(
+            AluOp.ADD,
+            src=Operand.RESULT,
+            with_=Operand.ZERO if first else Operand.SIDE,
+            des=Destination.NETWORK,
+            forward=0,
+        )
+        return made
+
+    made.post.append(_leave(channels, fuse=int(stage.raw), size=FORMATS.get(stage.result.bits, Format.U4)))
+    source = Operand.RESULT
+    if stage.side_scale is not None:
+        scale = made.constant(stage.side_scale)
+        made.then(AluOp.MUL, src=Operand.WINDOW, with_=scale, des=Destination.R0, forward=0)
+    if not first:
+        made.then(AluOp.ADD, src=source, with_=Operand.SIDE)
+        source = Operand.FORWARD
+    if stage.main_scale is not None:
+        made.then(AluOp.MUL, src=source, with_=made.constant(stage.main_scale))
+        source = Operand.FORWARD
+    if stage.side_scale is not None:
+        made.then(AluOp.ADD, src=source, with_=Operand.R0)
+        source = Operand.FORWARD
+    when = When.ALWAYS
+    if stage.whole_frame:
+        made.then(AluOp.ADD, src=Operand.R1, with_=source, batch=Batch.FRAME, des=Destination.R1)
+        source, when = Operand.FORWARD, When.LAST
+
+    steps: list[dict[str, int]] = [
+        {"op": AluOp.ADD, "src": source, "with_": made.constant(stage.bias), "when": when}
+    ]
+    if stage.scale is not None:
+        size = FORMATS[stage.result.bits]
+        steps.append({"op": AluOp.MUL, "with_": made.constant(stage.scale), "size": size, "when": when})
+        for op, limit, nothing in (
+            (AluOp.MAX, stage.low, 0),
+            (AluOp.MIN, stage.high, (1 << stage.result.bits) - 1),
+        ):
+            if limit != nothing:
+                limits = np.full(len(stage.bias), limit, np.int64)
+                steps.append({"op": op, "with_": made.constant(limits), "size": size, "when": when})
+    steps[-1] |= {"des": Destination.BUFFER if stage.pool else Destination.NETWORK, "forward": 0}
+    for step in steps:
+        made.then(AluOp(step.pop("op")), **step)
+    if stage.pool is not None:
+        size = FORMATS[stage.result.bits]
+        made.pool = [
+            _leave(channels, fuse=0, size=size),
+            Instruction.of(
+                AluOp.MAX,
+                src=Operand.FORWARD,
+                with_=Operand.WINDOW,
+                batch=Batch.WINDOW,
+                size=size,
+                des=Destination.NETWORK,
+            ),
+        ]
+    return made
+
+
+def _leave(channels: int, *, fuse: int, size: Format = Format.U4, collection: bool = True) -> Instruction:
+    """What leaves a PE: results for the host, or partial sums for a neighbour."""
+    op, des = (NetworkOp.COLLECTION, Place.COLLECTION) if collection else (NetworkOp.LOCAL, Place.MESH)
+    return Instruction.of(op, fuse=fuse, size=size, channels=channels - 1, src=Place.ARITHMETIC, des=des)
+
+
+def reading(
+    tiling: Tiling, pe: PEParams, *, tile: int, first: bool, final: bool, channels: int, index: bool
+) -> list[Instruction]:
+    """The ReRAM half's program for PE `tile` of a row of them: frames in, windows read."""
+    stage = tiling.stage
+    start, behind = tiling.shares[tile]
+    blocks = -(-channels // pe.array.columns_at_once)
+    program = [
+        Instruction.of(
+            NetworkOp.DISTRIBUTION,
+            size=FORMATS[stage.main.bits],
+            kernel=tiling.kernel[0],
+            channels=behind - start - 1,
+            src=Place.TREE,
+            des=Place.BUFFER_0,
+        )
+    ]
+    program.append(
+        Instruction.of(
+            ReadOp.CONVOLUTION if tiling.windows > 1 else ReadOp.FULLY_CONNECTED,
+            index=int(index),
+            kernel=tiling.kernel[0],
+            blocks=blocks - 1,
+            planes=tiling.planes.bit_length() - 1,
+            slices=tiling.slices.bit_length() - 1,
+            src=Place.BUFFER_0,
+            des=Place.ARITHMETIC,
+        )
+    )
+    # After the reads: before them they would wait for the side frames of the frame before.
+    if final and stage.side is not None:
+        program.append(
+            Instruction.of(
+                NetworkOp.DISTRIBUTION,
+                size=FORMATS[stage.side.bits],
+                kernel=1,
+                channels=channels - 1,
+                src=Place.TREE,
+                des=Place.BUFFER_1,
+            )
+        )
+    if not first:
+        program.append(
+            Instruction.of(
+                NetworkOp.LOCAL,
+                fuse=1,
+                channels=channels - 1,
+                src=Place.MESH,
+                des=Place.ARITHMETIC,
+            )
+        )
+    return program
+
+
+def constant_words(made: Arithmetic, pe: PEParams, first: int, behind: int) -> list[tuple[int, int]]:
+    """The (local address, data) writes of the constants of channels `first` to `behind`, all lanes of their vectors."""
+    lanes = pe.alu_lanes
+    vectors = -(-(behind - first) // lanes)
+    mask = (1 << pe.lane_bits) - 1
+    writes = []
+    for slot, value in sorted(made.constants.items()):
+        if isinstance(value, Scale):
+            numbers = value.mult.astype(np.int64) | (value.shift.astype(np.int64) & 63) << 16
+        else:
+            numbers = np.asarray(value, np.int64)
+        numbers = np.pad(numbers[first:behind], (0, vectors * lanes - (behind - first)))
+        for place, number in enumerate(numbers.tolist()):
+            vector, lane = divmod(place, lanes)
+            address = ((vector * CONSTANTS + slot) * lanes + lane) * CONSTANT_WORDS
+            bits = number & mask
+            writes += [(address + word, bits >> (16 * word) & 0xFFFF) for word in range(CONSTANT_WORDS)]
+    return sorted(writes)
