@@ -175,8 +175,9 @@ def layer_graph(layer: Layer, seed: int = 1, bits: int = BITS) -> Graph:
     top = 1 << (bits - 1)
     shape = (layer.outputs, layer.channels, layer.kernel, layer.kernel)
     weights = random.integers(-top, top, shape).astype(np.int16)
-    # Deviation of a sum of products of uniform numbers, of which ±1.5 are to cover the outputs.
-    spread = np.sqrt(weights[0].size * (weights.astype(float) ** 2).mean() * ((1 << 2 * bits) / 3))
+    # Mean of each channel's sums of products of uniform numbers, and their deviation, of which ±1.5 cover the outputs.
+    middle = weights.reshape(layer.outputs, -1).sum(axis=1) * ((1 << bits) - 1) / 2
+    spread = np.sqrt(weights[0].size * (weights.astype(float) ** 2).mean() * ((1 << 2 * bits) - 1) / 12)
     shift = 24
     mult = (1 << bits) / (3 * spread) * (1 << shift)
     while mult * 1.2 >= 1 << 16:
@@ -194,7 +195,7 @@ def layer_graph(layer: Layer, seed: int = 1, bits: int = BITS) -> Graph:
         weight_bits=bits,
         stride=(layer.stride, layer.stride),
         pads=(layer.pad,) * 4,
-        bias=random.integers(-int(spread), int(1.5 * spread), layer.outputs),
+        bias=(random.uniform(0.75, 2.25, layer.outputs) * spread - middle).astype(np.int64),
         bits=RAW_BITS if layer.logits else bits,
         **scale,
     )

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from ohmweave.presets import PRESETS
+from ohmweave.sim import graph_golden
 from ohmweave.sim.compiler import tiled
 from ohmweave.sim.layer_bench import (
     LAYERS,
@@ -12,6 +14,7 @@ from ohmweave.sim.layer_bench import (
     Layer,
     bounds,
     layer_graph,
+    layer_images,
     layer_params,
     measure_layer,
 )
@@ -48,6 +51,14 @@ def test_inputs_bind_no_layer():
         assert found.binding in ("arrays", "partials"), each.name
         if each.link_bits > 16:
             assert bound(replace(each, link_bits=16)).binding == "input", each.name
+
+
+@pytest.mark.parametrize("each", [*LAYERS[3:6], LAYERS[-2]], ids=lambda each: each.name)
+def test_outputs_use_all_numbers(each):
+    """Or equal outputs would say little: no channel is the same everywhere, and every number is often there."""
+    values = graph_golden.activations(layer_graph(each), layer_images(each, 1), ["layer"])["layer"]
+    assert (values.reshape(each.outputs, -1).std(axis=1) > 0).all()
+    assert np.bincount(values.reshape(-1), minlength=16).min() > 0.01 * values.size
 
 
 @pytest.mark.parametrize(
