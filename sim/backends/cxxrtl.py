@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ohmweave.sim.backends.cxxrtl_gate import PREAMBLE, gate, namespace, two_evaluations
+from ohmweave.sim.backends.cxxrtl_pieces import in_pieces
 from ohmweave.sim.backends.cxxrtl_speed import RUNTIME, fast_compare, guard_writes
 from ohmweave.sim.backends.design import ChipSource, Design
 from ohmweave.sim.backends.hierarchy import Part, black_box, mangle, partition, ports, split_modules
@@ -90,18 +91,20 @@ def _write_sources(work: Path, design: Design, *, gated: bool, waves: bool) -> N
         reach[part.top] = _translate(work, stem, part, modules, reach, design, waves=waves)
         glue.append(f'#include "{stem}.h"\n')
         glue += [_macro(design, name, part.top) for name in part.macros]
+        files = work / f"{stem}.h", work / f"{stem}.cc"
+        header, source = (file.read_text() for file in files)
         if gated:
-            header, source = work / f"{stem}.h", work / f"{stem}.cc"
-            texts = two_evaluations(part.top, header.read_text(), source.read_text(), reach[part.top].through)
+            texts = two_evaluations(part.top, header, source, reach[part.top].through)
             if texts is None:  # feedback: evaluated as a whole, as often as it takes
                 shutil.rmtree(work)
                 work.mkdir()
                 return _write_sources(work, design, gated=False, waves=waves)
-            header.write_text(texts[0])
-            source.write_text(texts[1])
+            header, source = texts
             glue += [
                 gate(part.top, child, ports(modules[child]), reach[child].outputs) for child in part.children
             ]
+        for file, text in zip(files, in_pieces(header, source, mangle(part.top)), strict=True):
+            file.write_text(text)
     (work / "glue.cc").write_text("".join(glue))
     # The folder of the sources comes before CXXRTL's own on the path of includes.
     (work / RUNTIME).parent.mkdir(exist_ok=True)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from ohmweave.errors import OhmweaveError
+from ohmweave.sim.backends.cxxrtl_pieces import without_unused
 from ohmweave.sim.backends.hierarchy import Port, mangle
 
 __all__ = ["PREAMBLE", "gate", "namespace", "two_evaluations"]
@@ -73,6 +74,8 @@ def two_evaluations(top: str, header: str, source: str, through: Collection[str]
                 r"\t} else {\n(?:\t\t[^\n]*\n)*\t}\n",
                 "", still, flags=re.MULTILINE,
             )  # fmt: skip
+    opening, _, rest = still.partition("{\n")
+    still = f"{opening}{{\n{without_unused(rest.removesuffix('}' + chr(10)))}}}\n"
     edge = re.sub(
         r"\bbool posedge_p_clk = this->posedge_p_clk\(\);", "bool posedge_p_clk = p_clk.data[0];", edge
     )
