@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ohmweave.sim.backends.cxxrtl_gate import PREAMBLE, gate, namespace, two_evaluations
 from ohmweave.sim.backends.cxxrtl_pieces import in_pieces
-from ohmweave.sim.backends.cxxrtl_speed import RUNTIME, fast_compare, guard_writes
+from ohmweave.sim.backends.cxxrtl_speed import RUNTIME, fast_header, guard_writes
 from ohmweave.sim.backends.design import ChipSource, Design
 from ohmweave.sim.backends.hierarchy import Part, black_box, mangle, partition, ports, split_modules
 from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result
@@ -61,7 +61,7 @@ def build(design: Design, *, gated: bool = True, waves: bool = False) -> Path:
     waves  with the names and values of all signals, for a waveform
     """
     compiler()  # refused before anything is done
-    support = {name: template(name) for name in ("cxxrtl_main.cc", "driver.h")}
+    support = {name: template(name) for name in ("cxxrtl_main.cc", "driver.h", "expressions.h")}
     flags = [*FLAGS, SPEED_WAVES if waves else SPEED]
     generator = "".join(path.read_text() for path in sorted(Path(__file__).parent.glob("*.py")))
     key = content_key(
@@ -108,7 +108,8 @@ def _write_sources(work: Path, design: Design, *, gated: bool, waves: bool) -> N
     (work / "glue.cc").write_text("".join(glue))
     # The folder of the sources comes before CXXRTL's own on the path of includes.
     (work / RUNTIME).parent.mkdir(exist_ok=True)
-    (work / RUNTIME).write_text(fast_compare((cxxrtl_include() / RUNTIME).read_text()))
+    runtime = (cxxrtl_include() / RUNTIME).read_text()
+    (work / RUNTIME).write_text(fast_header(runtime, template("expressions.h")))
     (work / "driver.h").write_text(template("driver.h", RESET_CYCLES=RESET_CYCLES))
     (work / "main.cc").write_text(template("cxxrtl_main.cc"))
     (work / "design.h").write_text(
