@@ -5,6 +5,7 @@ local to an evaluation becomes a member of the part, so that the pieces share it
 """
 
 import re
+
 __all__ = ["in_pieces", "without_unused"]
 
 #: Characters of a piece, beyond which another one begins.
@@ -68,9 +69,9 @@ def in_pieces(header: str, source: str, part: str) -> tuple[str, str]:
         body = match["body"]
         if match["part"] != part or len(body) < 2 * LENGTH:
             return match[0]
-        parameter, edge = match["parameter"] or "", "posedge_p_clk" in body
-        takes = [*([parameter] if parameter else []), *(["bool &converged"] if parameter else [])]
-        gives = [*(["performer"] if parameter else []), *(["converged"] if parameter else [])]
+        parameter, edge = match["parameter"], "posedge_p_clk" in body
+        takes = [parameter, "bool &converged"] if parameter else []
+        gives = ["performer", "converged"] if parameter else []
         if edge:
             takes.append("bool posedge_p_clk")
             gives.append("posedge_p_clk")
@@ -98,8 +99,6 @@ def in_pieces(header: str, source: str, part: str) -> tuple[str, str]:
         return "".join(functions) + match[0].replace(body, f"{whole}\n")
 
     source = _FUNCTION.sub(cut, source)
-    unique = "\n".join(dict.fromkeys(declarations))
     opening = f"struct {part} : public module {{\n"
-    if unique and opening not in header:
-        raise ValueError(f"no class {part} in CXXRTL's header")
-    return header.replace(opening, f"{opening}{unique}\n"), source
+    members = "".join(f"{text}\n" for text in dict.fromkeys(declarations))
+    return header.replace(opening, opening + members), source

@@ -19,8 +19,7 @@ _PARTS = {
     f"return {_WHOLE}(expr)\n"
     "\t\t\t.template rtrunc<T::bits - Start>()\n"
     "\t\t\t.template trunc<bits>();": f"return read_part<Stop, Start>({_WHOLE}(expr));",
-    f"expr = {_WHOLE}(expr)\n"
-    "\t\t\t.template blit<Stop, Start>(rhs);": "write_part<Stop, Start>(expr, rhs);",
+    f"expr = {_WHOLE}(expr)\n\t\t\t.template blit<Stop, Start>(rhs);": "write_part<Stop, Start>(expr, rhs);",
     f"value<bits> ms_shifted = {_WHOLE}(ms_expr)\n"
     "\t\t\t.template rzext<bits>();\n"
     "\t\tvalue<bits> ls_extended = static_cast<const value<U::bits> &>(ls_expr)\n"
