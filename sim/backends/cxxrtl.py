@@ -1,7 +1,10 @@
 """The default backend: Yosys' CXXRTL and a C++ compiler, nothing that is not a Python package or everywhere."""
 
+import os
 import shutil
 import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,11 +87,10 @@ def _write_sources(work: Path, design: Design, *, gated: bool, waves: bool) -> N
     """All C++ of a simulation."""
     modules = split_modules(design.rtlil)
     parts = partition(modules, design.top, design.modules if gated else (), design.macros)
-    reach: dict[str, _Reach] = {}
     glue = [design.header, PREAMBLE]
+    reach = _translate_all(work, parts, modules, design, waves=waves)
     for number, part in enumerate(parts):
         stem = f"part{number}"
-        reach[part.top] = _translate(work, stem, part, modules, reach, design, waves=waves)
         glue.append(f'#include "{stem}.h"\n')
         glue += [_macro(design, name, part.top) for name in part.macros]
         files = work / f"{stem}.h", work / f"{stem}.cc"
@@ -138,6 +140,23 @@ class _Reach:
     through: frozenset[str]
 
 
+def _translate_all(
+    work: Path, parts: Sequence[Part], modules: dict[str, str], design: Design, *, waves: bool
+) -> dict[str, _Reach]:
+    """All parts to `part0`, `part1`, …, each as soon as the parts in it are done, as many at once as processors."""
+    done: dict[str, Future[_Reach]] = {}
+
+    def translate(number: int, part: Part) -> _Reach:
+        reach = {child: done[child].result() for child in part.children}
+        return _translate(work, f"part{number}", part, modules, reach, design, waves=waves)
+
+    # Parts come after those in them, and are begun in their order: what one waits for has been begun.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for number, part in enumerate(parts):
+            done[part.top] = pool.submit(translate, number, part)
+    return {name: future.result() for name, future in done.items()}
+
+
 def _translate(
     work: Path, stem: str, part: Part, modules: dict[str, str], reach: dict[str, _Reach], design: Design,
     *, waves: bool,
@@ -170,7 +189,7 @@ def _translate(
             for number, box in enumerate(boxes)
         ),
     ]
-    run_yosys("\n".join([*lines, ""]), work)
+    run_yosys("\n".join([*lines, ""]), work, f"{stem}.ys")
     source = work / f"{stem}.cc"
     source.write_text(guard_writes(source.read_text()))
     return _Reach(

