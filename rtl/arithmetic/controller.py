@@ -44,7 +44,7 @@ class Controller(Component):
     - `when` LAST: on all pixels but a frame's last it does nothing, and takes a cycle to do it.
     - N-type: sets size, `fuse` and channels of what the program sends from then on; without one, vectors have the
       size of the instruction that sent them, `fuse` 0 and the configured channels. At a program's head it is
-      executed for the first body only and costs the others nothing. C-types do nothing.
+      executed once, before the first body, and costs the bodies nothing. C-types do nothing.
     - FORWARD is 0 until the body forwards something.
     - The body of `post` takes its RESULT vector where it names it, or at its end. A window is taken at the end of
       a pixel's last body, of `pool`, or of `post` if that body named it.
@@ -127,14 +127,14 @@ class Controller(Component):
         free = Signal()
         m.d.comb += [
             legal.eq(decoder.legal & ~(arithmetic & misplaced)),
-            execute.eq(arithmetic & ((a.when == When.ALWAYS) | place.last_pixel)),
+            execute.eq(arithmetic & ~place.probe & ((a.when == When.ALWAYS) | place.last_pixel)),
             free.eq(~self.issue.valid | self.issue.ready),
-            go.eq(valid & legal & (~execute | (free & (~names_window | self.window)))),
+            go.eq(valid & (legal | place.probe) & (~execute | (free & (~names_window | self.window)))),
             repeated.eq(execute & (a.batch == Batch.WINDOW)),
             final.eq(~repeated | (pixel == self.config.last_window_pixel)),
             done.eq(go & final),
         ]
-        with m.If(valid & ~legal):
+        with m.If(valid & ~legal & ~place.probe):
             m.d.sync += [self.error.valid.eq(1), self.error.index.eq(place.index), valid.eq(0)]
         with m.If(go):
             m.d.sync += pixel.eq(Mux(final, 0, pixel + 1))
@@ -152,7 +152,7 @@ class Controller(Component):
         with m.If(done):
             m.d.sync += past.eq(now)
         ends = Signal()
-        m.d.comb += ends.eq(done & place.end)
+        m.d.comb += ends.eq(done & place.end & ~place.probe)
         m.d.comb += [
             self.take_result.eq(ends & ~place.pool & ~now.result),
             self.take_window.eq(ends & place.tail & (place.pool | now.window)),
@@ -182,14 +182,14 @@ class Controller(Component):
             layout = {"valid": 1, "size": Format, "fuse": 1, "channels": CHANNEL_BITS}
             form = Signal(data.StructLayout(layout), name=("post_format", "pool_format")[program])
             skip = Signal(name=("post_skip", "pool_skip")[program])
-            with m.If(done & (decoder.kind == Class.N) & (place.pool == program)):
+            with m.If(done & legal & (decoder.kind == Class.N) & (place.pool == program)):
                 m.d.sync += [form.valid.eq(1)]
                 # Not `decoder.n`: two names of the same bits are a feedback to CXXRTL, which costs much time.
                 for field in class_of(Class.N).fields:
                     if field.name in layout:
                         bits = self.word[field.low : field.low + field.width]
                         m.d.sync += Value.cast(form[field.name]).eq(bits)
-                with m.If(place.begin & ~place.end):
+                with m.If(place.probe & ~place.end):
                     m.d.sync += skip.eq(1)
             m.d.comb += sequencer.skip[program].eq(skip)
             formats.append(form)

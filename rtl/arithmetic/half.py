@@ -62,7 +62,8 @@ class ArithmeticHalf(Component):
     With everything there and every output taken:
 
     - Instruction i = 0, 1, … of a body takes its operands in cycle c + 2 + i, c being the cycle in which the vector or
-      window that starts the body is there and the controller free; what is sent shows at `out` a cycle later.
+      window that starts the body is there and the controller free; what is sent shows at `out` a cycle later. After
+      `clear` the controller is free 1 + p cycles later, having looked at the heads of p programs.
     - A body of n instructions takes n cycles; one over a window counts as many as the window has pixels, and DIV and
       ISQRT as many as `VectorUnit` works on them (4, 8).
     - Between bodies of `post` max(0, r + 3 - n) cycles are lost, r being the number of the instruction that names

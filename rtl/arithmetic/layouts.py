@@ -65,6 +65,7 @@ class PlaceLayout(data.StructLayout):
     """Where an instruction that has been fetched belongs.
 
     index        its place in the table
+    probe        it is looked at before the first body, and executed only if it is an N-type
     pool         the program: pool, or post
     begin, end   first and last instruction of the body
     vector       vector of the pixel
@@ -77,6 +78,7 @@ class PlaceLayout(data.StructLayout):
         super().__init__(
             {
                 "index": range(params.arithmetic_program),
+                "probe": 1,
                 "pool": 1,
                 "begin": 1,
                 "end": 1,

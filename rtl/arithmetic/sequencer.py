@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
@@ -23,14 +23,16 @@ class Sequencer(Component):
     A body is one run of a program, for one vector of one pixel. `post` starts when a RESULT vector waits that no
     body has been started for and, for the first vector of a pixel, fewer than `PIXELS` pixels are on their way to
     the buffer; `pool` starts when a window waits whose last body has not been started. `post` goes first. A body
-    that has been started is fetched to its end.
+    that has been started is fetched to its end. Before all bodies each program's first instruction is fetched once,
+    as a `probe`: `skip` then tells whether bodies begin with the second.
 
     Parameters: params, of the PE.
     Ports: `config`; `ready`: an instruction can be taken; `valid`, `place`: one is being fetched from
-    `place.index` and where it belongs; `skip`: the first instruction of post, of pool is not fetched any more;
+    `place.index` and where it belongs; `skip`: bodies of post, of pool begin with the second instruction;
     `result`, `window`: one waits; `result_taken`, `window_taken`, `pixel_taken`: one is being taken;
     `pixel_dropped`: a body ends that wrote no pixel.
-    Latency: 0 (combinational) from `result` or `window` to `valid`. Throughput: an instruction a cycle.
+    Latency: 0 (combinational) from `result` or `window` to `valid`, from 1 + p cycles after the reset on with p
+    programs. Throughput: an instruction a cycle.
     """
 
     def __init__(self, *, params: PEParams):
@@ -62,6 +64,9 @@ class Sequencer(Component):
         kept = {key: self.place.shape()[key].shape for key in KEPT}
         body = Signal(data.StructLayout(kept))
         starts = Signal(2)  # one bit a program
+        probed = Signal(2)
+        probing = Signal(init=1)  # a probe is being fetched or decoded
+        probes = Signal(2)
 
         post, pool = self._next(m, 0, starts[0]), self._next(m, 1, starts[1])
         waiting = Signal(2)
@@ -70,10 +75,18 @@ class Sequencer(Component):
                 self.config.post.enable & self.result & ~result_claimed & (~post.head | (pixels < PIXELS))
             ),
             waiting[1].eq(self.config.pool.enable & self.window & ~window_claimed),
-            self.valid.eq(self.ready & (running | waiting.any())),
+            probes.eq(Cat(self.config.post.enable, self.config.pool.enable) & ~probed),
+            self.valid.eq(self.ready & Mux(probing, probes.any(), running | waiting.any())),
         ]
+        m.d.sync += [probed.eq(probed | Mux(probes[0], 1, 2)), probing.eq(probes.any())]
         place = Signal(self.place.shape())
-        with m.If(running):
+        with m.If(probing):
+            m.d.comb += [
+                place.probe.eq(1),
+                place.pool.eq(~probes[0]),
+                place.index.eq(Mux(probes[0], self.config.post.first, self.config.pool.first)),
+            ]
+        with m.Elif(running):
             m.d.comb += [place.begin.eq(0), place.index.eq(at)]
             m.d.comb += [place[key].eq(body[key]) for key in KEPT]
         with m.Elif(waiting[0]):
@@ -88,7 +101,7 @@ class Sequencer(Component):
             self.place.eq(place),
             self.place.end.eq(end),
         ]
-        with m.If(self.valid):
+        with m.If(self.valid & ~probing):
             m.d.sync += [running.eq(~end), at.eq(place.index + 1)]
         with m.If(starts.any()):
             m.d.sync += [body[key].eq(place[key]) for key in KEPT]
