@@ -26,6 +26,7 @@ from ohmweave.rtl.registers import RegisterFile
 from ohmweave.rtl.reram_half import RECEIVERS, ReRAMConfig, ReRAMHalf
 from ohmweave.rtl.sender import Sender, SenderConfig
 from ohmweave.rtl.side_receiver import SideConfig, SideReceiver
+from ohmweave.rtl.splitter import Splitter, SplitterConfig
 from ohmweave.rtl.spreader import Spreader, SpreaderConfig
 
 __all__ = ["PE", "RoutesLayout", "StageConfig", "SwitchInput", "SwitchOutput"]
@@ -72,6 +73,7 @@ class StageConfig(data.StructLayout):
     buffers    of the two convolution buffers
     main       of the receiver of buffer 0, `spreader` of what stands between them
     shortcut   of the receiver of buffer 1, which the arithmetic half fills where `pooling` is set
+    splitter   of what stands between them, for pixels that were computed side by side
     side       of the receiver of the arithmetic half
     enable     while it is 0 the data path is held in reset and takes no flits
     """
@@ -84,6 +86,7 @@ class StageConfig(data.StructLayout):
                 "spreader": SpreaderConfig(params.buffer),
                 "shortcut": ReceiverConfig(params),
                 "pooling": 1,
+                "splitter": SplitterConfig(params.buffer),
                 "side": SideConfig(params),
                 "reram": ReRAMConfig(params),
                 "arithmetic": ArithmeticConfig(params),
@@ -191,6 +194,7 @@ class PE(Component):
         main = part("main_receiver", "receiver", lambda: Receiver(params=params))
         spreader = part("spreader", "spreader", lambda: Spreader(params=params.buffer))
         shortcut = part("shortcut_receiver", "receiver", lambda: Receiver(params=params))
+        splitter = part("splitter", "splitter", lambda: Splitter(params=params.buffer))
         side = part("side_receiver", "side_receiver", lambda: SideReceiver(params=params))
         sender = part("sender", "sender", lambda: Sender(params=params))
         m.submodules.loader = loader = ArrayLoader(array=params.array)
@@ -198,6 +202,7 @@ class PE(Component):
             main.config.eq(stage.main),
             spreader.config.eq(stage.spreader),
             shortcut.config.eq(stage.shortcut),
+            splitter.config.eq(stage.splitter),
             side.config.eq(stage.side),
             sender.config.eq(stage.sender),
             reram.id.eq(self.unit),
@@ -226,13 +231,14 @@ class PE(Component):
         for place, unit in ((Place.BUFFER_0, main), (Place.BUFFER_1, shortcut), (Place.ARITHMETIC, side)):
             start = reram.receive[RECEIVERS.index(place)]
             m.d.comb += [unit.start.valid.eq(start.valid), start.ready.eq(unit.start.ready)]
+        connect(m, arithmetic.pixel, splitter.i)
         connect(m, main.o, spreader.i)
         connect(m, spreader.o, buffers[0].pixel)
         second = buffers[1].pixel
         m.d.comb += [
-            second.valid.eq(Mux(stage.pooling, arithmetic.pixel.valid, shortcut.o.valid)),
-            second.payload.eq(Mux(stage.pooling, arithmetic.pixel.payload, shortcut.o.payload)),
-            arithmetic.pixel.ready.eq(second.ready & stage.pooling),
+            second.valid.eq(Mux(stage.pooling, splitter.o.valid, shortcut.o.valid)),
+            second.payload.eq(Mux(stage.pooling, splitter.o.payload, shortcut.o.payload)),
+            splitter.o.ready.eq(second.ready & stage.pooling),
             shortcut.o.ready.eq(second.ready & ~stage.pooling),
         ]
 

@@ -76,7 +76,9 @@ def compile_pass(tiling: Tiling, number: int, params: GroupParams, columns: Colu
         share = _share(tiling, params, place, outs, inbound, raw_bits, columns)
         parts.append((unit, share, routes))
     outbound = Outbound(
-        (outs[1] - outs[0], *stage.result.shape[1:]), raw_bits or stage.result.bits, stage.raw
+        ((outs[1] - outs[0]) // stage.merged, *stage.result.shape[1:]),
+        raw_bits or stage.result.bits,
+        stage.raw,
     )
     return _program(params, parts, inbound, outbound, (Placed(stage.name, tuple(units)),), units, units[-1])
 

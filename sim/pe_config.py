@@ -18,6 +18,7 @@ from ohmweave.rtl.registers import register_writes
 from ohmweave.rtl.reram_half.signs import levels
 from ohmweave.rtl.sender import sender_config
 from ohmweave.rtl.side_receiver import side_config
+from ohmweave.rtl.splitter import splitter_config
 from ohmweave.rtl.spreader import spreader_config
 from ohmweave.sim.stage_program import arithmetic, constant_words, reading
 from ohmweave.sim.tiling import Columns, Tiling
@@ -109,6 +110,9 @@ def share_config(
         ),
         "spreader": _spreader(tiling, pe, tile),
         "pooling": int(stage.pool is not None and final),
+        "splitter": splitter_config(pe.buffer, stage.merged, channels // stage.merged)
+        if stage.merged > 1
+        else {},
         "reram": {
             "length": len(program),
             "windows": [tiling.windows - 1, 0],
@@ -212,7 +216,7 @@ def _second_buffer(tiling: Tiling, pe: PEParams) -> Mapping[str, Any]:
     """What waits for the arithmetic half: pixels of the side tensor for its results, or its results for the pool."""
     stage = tiling.stage
     if stage.pool is not None:
-        height, width = stage.conv_size
+        height, width = stage.pixels
         pool = stage.pool
         _, out_height, out_width = stage.result.shape
         return conv_config(

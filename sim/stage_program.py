@@ -98,7 +98,7 @@ def arithmetic(stage: Stage, *, first: bool, final: bool, channels: int) -> Arit
     if stage.pool is not None:
         size = FORMATS[stage.result.bits]
         made.pool = [
-            _leave(channels, fuse=0, size=size),
+            _leave(channels // stage.merged, fuse=0, size=size),
             Instruction.of(
                 AluOp.MAX,
                 src=Operand.FORWARD,

@@ -76,6 +76,7 @@ class Stage:
     sum_bound    the largest that a sum can be, or its negative
     whole_frame  the results of all pixels are added up before `bias` and `scale`
     pool         None for none
+    merged       pixels next to each other that a window gives, each with channels of its own (`ohmweave.sim.merging`)
     """
 
     name: str
@@ -99,6 +100,7 @@ class Stage:
     sum_bound: int
     whole_frame: bool = False
     pool: Pool | None = None
+    merged: int = 1
 
     @property
     def kernel(self) -> Pair:
@@ -134,6 +136,12 @@ class Stage:
             (height + top + bottom - kernel_y) // self.stride[0] + 1,
             (width + left + right - kernel_x) // self.stride[1] + 1,
         )
+
+    @property
+    def pixels(self) -> Pair:
+        """Height and width of what the convolution gives, before it is pooled."""
+        height, width = self.conv_size
+        return (height, width * self.merged)
 
     @property
     def raw(self) -> bool:
