@@ -72,7 +72,7 @@ def _draw(rng: np.random.Generator, limits: Limits) -> tuple[tuple[int, int, int
             if shape[0] <= most_channels(kernel)
             for stride, pad in itertools.product(range(1, limits.max_stride + 1), range(kernel))
             for pool in ((1,) if last else range(1, limits.max_pool + 1))
-            if _fits(shape, kernel, stride, pad, pool, last)
+            if _fits(shape, kernel, stride, pad, pool, last, limits.size)
         ]
         if not fitting:
             return None
@@ -86,16 +86,19 @@ def _draw(rng: np.random.Generator, limits: Limits) -> tuple[tuple[int, int, int
         layer = _layer(rng, f"layer{index}", shape[0], outputs, kernel, stride, pad, pool, last)
         layers.append(layer)
         shape = layer.out_shape(shape)
-        if max(shape[1:]) > limits.size:  # padding made it larger than the image
-            return None
     return start, layers
 
 
-def _fits(shape: tuple[int, int, int], kernel: int, stride: int, pad: int, pool: int, last: bool) -> bool:
-    """Whether every pooling block of the output is there, and only one pixel of the last layer."""
+def _fits(
+    shape: tuple[int, int, int], kernel: int, stride: int, pad: int, pool: int, last: bool, widest: int
+) -> bool:
+    """Whether every pooling block of the output is there, only one pixel of the last layer, and no map too wide."""
     if any(size + 2 * pad < kernel for size in shape[1:]):
         return False
-    sizes = [((size + 2 * pad - kernel) // stride + 1) // pool for size in shape[1:]]
+    maps = [(size + 2 * pad - kernel) // stride + 1 for size in shape[1:]]
+    sizes = [size // pool for size in maps]
+    if max(maps) > widest:  # padding made it larger than the image
+        return False
     return sizes == [1, 1] if last else min(sizes) >= 1
 
 

@@ -12,13 +12,15 @@ __all__ = ["in_pieces", "without_unused"]
 LENGTH = 5000
 
 _FUNCTION = re.compile(
-    r"^(?P<type>bool|void) (?P<part>\w+)::(?P<name>\w+)\((?P<parameter>performer \*performer)?\) \{\n"
+    r"^(?:bool|void) (?P<part>\w+)::(?P<name>\w+)\((?P<parameter>performer \*performer)?\) \{\n"
     r"(?P<body>.*?)^\}\n",
     re.MULTILINE | re.DOTALL,
 )
 _LOCAL = re.compile(r"\tvalue<\d+> (\w+);")
 _EDGE = "\tif (posedge_p_clk) {"
-_SHARED = ("\tbool converged = true;", "\treturn converged;")
+#: What opens and closes an evaluation, around its pieces.
+_OPENS = ("\tbool converged = ", "\tbool posedge_p_clk = ", "\tconstexpr bool posedge_p_clk = ")
+_CLOSES = "\treturn converged;"
 _NAME = re.compile(r"(?<![>.\w])[ip]_\w+")
 
 
@@ -77,13 +79,14 @@ def in_pieces(header: str, source: str, part: str) -> tuple[str, str]:
             gives.append("posedge_p_clk")
         pieces: list[list[str]] = [[]]
         opening: list[str] = []
+        closing: list[str] = []
         for text in statements(body):
             if _LOCAL.fullmatch(text):
                 declarations.append(text)
-            elif text in _SHARED:
-                continue
-            elif "posedge_p_clk =" in text:
+            elif text.startswith(_OPENS):
                 opening.append(text)
+            elif text == _CLOSES:
+                closing.append(text)
             else:
                 if sum(map(len, pieces[-1])) > LENGTH:
                     pieces.append([])
@@ -94,8 +97,7 @@ def in_pieces(header: str, source: str, part: str) -> tuple[str, str]:
             declarations.append(f"\t__attribute__((noinline)) void {name};")
             functions.append(f"void {part}::{name} {{\n" + "\n".join(piece) + "\n}\n")
         calls = [f"\t{match['name']}_{number}({', '.join(gives)});" for number in range(len(pieces))]
-        first, last = ([_SHARED[0]], [_SHARED[1]]) if match["type"] == "bool" else ([], [])
-        whole = "\n".join([*first, *opening, *calls, *last])
+        whole = "\n".join([*opening, *calls, *closing])
         return "".join(functions) + match[0].replace(body, f"{whole}\n")
 
     source = _FUNCTION.sub(cut, source)
