@@ -109,7 +109,9 @@ class PE(Component):
         switch ─ shortcut receiver ──┬──── buffer 1 ──┘        │ ↑ windows │ ↑ side receiver ─ switch
                                      └──── pixels ─────────────┴───────────┘
 
-    The ReRAM half reads the buffer that its R-type instruction names; the arithmetic half reads buffer 1.
+    The ReRAM half reads the buffer that its R-type instruction names, the arithmetic half the other one (until the
+    first of them: buffer 1), so that frames may come to either in turn. A program whose arithmetic half takes windows
+    has a DATA_LOAD before an R-type that names another buffer than the one before.
 
     Ports
     -----
@@ -243,8 +245,17 @@ class PE(Component):
         ]
 
         # Windows to results, results to flits.
-        connect(m, buffers[0].window, reram.window_0)
-        connect(m, buffers[1].window, arithmetic.window)
+        for n, buffer in enumerate(buffers):
+            reads, works = getattr(reram, f"window_{n}"), getattr(arithmetic, f"window_{n}")
+            m.d.comb += [
+                reads.payload.eq(buffer.window.payload),
+                works.payload.eq(buffer.window.payload),
+                reads.valid.eq(buffer.window.valid),
+                works.valid.eq(buffer.window.valid),
+                # Each half is ready for windows of one buffer, and not both for the same.
+                buffer.window.ready.eq(reads.ready | works.ready),
+            ]
+        m.d.comb += [arithmetic.src.eq(~reram.src), reram.working.eq(arithmetic.busy)]
         connect(m, reram.result, arithmetic.result)
         connect(m, side.o, arithmetic.side)
         connect(m, arithmetic.out, sender.i)

@@ -59,7 +59,7 @@ MEANINGS: dict[type[enum.IntEnum], dict[enum.IntEnum, str]] = {
     ControlOp: {
         ControlOp.WEIGHT_LOAD: "waits until no row of the array is left to be programmed",
         ControlOp.FETCH: "stops until the stage is enabled anew",
-        ControlOp.DATA_LOAD: "waits until the frame of reads under way needs its buffer no more",
+        ControlOp.DATA_LOAD: "waits until all reads are over and the arithmetic half has worked on their results",
         ControlOp.DISPATCH: "marks the next instruction as the one at which the program starts over",
         ControlOp.DMA: "for the chip's controller; a PE cannot execute it",
     },

@@ -129,7 +129,7 @@ class Bench:
             getattr(dut, f"{name}__payload").value = 0
         for n in range(3):
             getattr(dut, f"receive__{n}__ready").value = 0
-        dut.result__ready.value = dut.clear.value = dut.config.value = 0
+        dut.result__ready.value = dut.clear.value = dut.config.value = dut.working.value = 0
         dut.id.value = 3
 
     async def program_cells(self, layer: Layer) -> None:
@@ -242,6 +242,42 @@ async def random_layers(dut: Any, pace: tuple[float, float]) -> None:
         whole = [read(1, layer, None, ReadOp.FULLY_CONNECTED)]
         await bench.configure(whole, (1 << WINDOW_BITS, 1 << WINDOW_BITS), layer.split, table)
         await bench.run_frames(layer, [(1, table)] * 2, (1, 1), pace)
+
+
+@cocotb.test()
+async def loads_wait_for_results(dut: Any) -> None:
+    """DATA_LOAD: reads are over, the vectors taken, and the arithmetic half has done its work on them."""
+    bench = Bench(dut, "load")
+    await start(dut)
+    (layer,) = layers(bench.random, 1)
+    dut.clear.value = 1
+    await bench.program_cells(layer)
+    load = encode(Instruction.of(ControlOp.DATA_LOAD, src=Place.TREE, des=Place.BUFFER_0))
+    for src in (0, 1):
+        program = [read(src, layer, layer.blocks), load, receive(BUFFERS[1 - src])]
+        await bench.configure(program, (2, 2), layer.split, [0])
+        loads = getattr(dut, f"receive__{1 - src}__valid")
+        bench.feed({src: [layer.word(layer.window(bench.numbers)) for _ in range(2)]}, PACES[0])
+        vectors = 2 * -(-layer.blocks // PARAMS.vector_blocks)
+        sink = StreamSink(dut, "result", stall=0.8)
+        taking = cocotb.start_soon(sink.run(vectors))
+        begun = False
+        while len(sink.taken) < vectors:
+            await RisingEdge(dut.clk)
+            assert not int(loads.value)
+            begun |= bool(int(dut.busy.value))
+            if begun:
+                assert int(dut.src.value) == src
+                dut.working.value = 1
+        await taking
+        for _ in range(10):
+            await RisingEdge(dut.clk)
+            assert not int(loads.value)
+        dut.working.value = 0
+        for _ in range(4):
+            await RisingEdge(dut.clk)
+        assert int(loads.value)
+        bench.stop()
 
 
 @cocotb.test()

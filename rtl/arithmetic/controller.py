@@ -57,7 +57,7 @@ class Controller(Component):
     Ports: `config`; `fetch`, `index`: read this place of the table, `word`: what was read; `result`, `window`: one
     waits; `result_taken`, `pixel_taken`: the half takes a vector, the buffer a pixel; `take_result`, `take_window`:
     the controller takes one; `load`: valid, src, with, vector, count and pixel (of the window) of what `issue` has
-    next; `issue`; `error`.
+    next; `issue`; `busy`: a body, or an instruction of one, is under way; `error`.
     """
 
     def __init__(self, *, params: PEParams):
@@ -86,6 +86,7 @@ class Controller(Component):
                 "pixel_taken": In(1),
                 "load": Out(load),
                 "issue": Out(stream.Signature(IssueLayout(params))),
+                "busy": Out(1),
                 "error": Out(ErrorLayout(params.arithmetic_program)),
             }
         )
@@ -170,6 +171,7 @@ class Controller(Component):
             sequencer.ready.eq((~valid | done) & ~self.error.valid),
             self.fetch.eq(sequencer.valid),
             self.index.eq(sequencer.place.index),
+            self.busy.eq(sequencer.running | valid | self.issue.valid),
         ]
         with m.If(done):
             m.d.sync += valid.eq(0)

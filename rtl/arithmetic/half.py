@@ -29,7 +29,7 @@ class ArithmeticHalf(Component):
     """Executes A-type instructions on vectors of `alu_lanes` channels (Re-ReRAM, section IV and V).
 
     Two programs stand in its table: `post` runs for every vector of results of the ReRAM half, `pool` for every
-    vector of every window of the second convolution buffer, to which `post` may send its pixels. The controller
+    vector of every window of a convolution buffer, to which `post` may send its pixels. The controller
     (`Controller`: what an instruction means) issues one instruction after the other to the lanes (`VectorUnit`);
     the result of one is an operand of the next without a cycle between. An instruction that takes a vector from a
     stream, or sends one, waits for it.
@@ -48,12 +48,16 @@ class ArithmeticHalf(Component):
         Forgets everything but the instruction table, constants and registers, and stops, from the next cycle on.
     result, side : In(stream(VectorLayout(params)))
         Vectors of results and of partial sums; lanes without a channel hold 0.
-    window : In(stream(window_lanes × act_bits))
-        Windows of the second convolution buffer.
+    window_0, window_1 : In(stream(window_lanes × act_bits))
+        Windows of the two convolution buffers.
+    src : In(1)
+        Which of them are looked at; it changes only while `busy` is low, or where no program takes windows.
     pixel : Out(stream(lanes × act_bits))
-        Pixels for that buffer.
+        Pixels for the second buffer.
     out : Out(stream(OutputLayout(params)))
         Vectors for the network.
+    busy : Out(1)
+        An instruction is under way; a vector that waits does not count.
     error : Out(ErrorLayout(params.arithmetic_program))
         An illegal instruction was met, until `clear`; nothing more is executed.
 
@@ -80,6 +84,7 @@ class ArithmeticHalf(Component):
         self._params = params
         buffer = params.buffer
         vectors = stream.Signature(VectorLayout(params))
+        windows = stream.Signature(buffer.window_lanes * buffer.act_bits)
         super().__init__(
             {
                 "program": In(stream.Signature(ConfigWrite)),
@@ -88,9 +93,12 @@ class ArithmeticHalf(Component):
                 "clear": In(1),
                 "result": In(vectors),
                 "side": In(vectors),
-                "window": In(stream.Signature(buffer.window_lanes * buffer.act_bits)),
+                "window_0": In(windows),
+                "window_1": In(windows),
+                "src": In(1),
                 "pixel": Out(stream.Signature(buffer.lanes * buffer.act_bits)),
                 "out": Out(stream.Signature(OutputLayout(params))),
+                "busy": Out(1),
                 "error": Out(ErrorLayout(params.arithmetic_program)),
             }
         )
@@ -123,8 +131,9 @@ class ArithmeticHalf(Component):
             table.address.eq(controller.index),
             controller.word.eq(table.word),
             controller.result.eq(self.result.valid),
-            controller.window.eq(self.window.valid),
-            self.window.ready.eq(controller.take_window),
+            controller.window.eq(Mux(self.src, self.window_1.valid, self.window_0.valid)),
+            self.window_0.ready.eq(controller.take_window & ~self.src),
+            self.window_1.ready.eq(controller.take_window & self.src),
             builder.groups.eq(self.config.groups),
             builder.planes.eq(self.config.planes),
             controller.pixel_taken.eq(self.pixel.valid & self.pixel.ready),
@@ -151,7 +160,9 @@ class ArithmeticHalf(Component):
             select.groups.eq(self.config.groups),
             select.planes.eq(self.config.planes),
             select.enable.eq(load.valid & _names(load, Operand.WINDOW)),
-            select.window.eq(self.window.payload),
+            select.window_0.eq(self.window_0.payload),
+            select.window_1.eq(self.window_1.payload),
+            select.src.eq(self.src),
             select.pixel.eq(load.pixel),
             select.vector.eq(load.vector),
             select.count.eq(load.count),
@@ -180,6 +191,7 @@ class ArithmeticHalf(Component):
             sends.eq(flight.des == Destination.NETWORK),
             unit.result.ready.eq(flight.valid & (~sends | self.out.ready)),
             lands.eq(unit.result.valid & unit.result.ready),
+            self.busy.eq(controller.busy | flight.valid),
         ]
 
         # An instruction is executed when its vectors are there and the one before it is done.

@@ -30,7 +30,7 @@ class Sequencer(Component):
     Ports: `config`; `ready`: an instruction can be taken; `valid`, `place`: one is being fetched from
     `place.index` and where it belongs; `skip`: bodies of post, of pool begin with the second instruction;
     `result`, `window`: one waits; `result_taken`, `window_taken`, `pixel_taken`: one is being taken;
-    `pixel_dropped`: a body ends that wrote no pixel.
+    `pixel_dropped`: a body ends that wrote no pixel; `running`: instructions of a body are still to be fetched.
     Latency: 0 (combinational) from `result` or `window` to `valid`, from 1 + p cycles after the reset on with p
     programs. Throughput: an instruction a cycle.
     """
@@ -48,6 +48,7 @@ class Sequencer(Component):
                 "pixel_taken": In(1),
                 "pixel_dropped": In(1),
                 "ready": In(1),
+                "running": Out(1),
                 "valid": Out(1),
                 "place": Out(PlaceLayout(params)),
             }
@@ -58,7 +59,7 @@ class Sequencer(Component):
         result_claimed = Signal()
         window_claimed = Signal()
         pixels = Signal(range(PIXELS + 1))
-        running = Signal()
+        running = self.running
         at = Signal(range(self._params.arithmetic_program))
         # A register without constant bits: CXXRTL would evaluate the whole half twice a cycle for them.
         kept = {key: self.place.shape()[key].shape for key in KEPT}
@@ -79,7 +80,9 @@ class Sequencer(Component):
             self.valid.eq(self.ready & Mux(probing, probes.any(), running | waiting.any())),
         ]
         m.d.sync += [probed.eq(probed | Mux(probes[0], 1, 2)), probing.eq(probes.any())]
-        place = Signal(self.place.shape())
+        # Without `end`, which follows from the rest.
+        fields = {name: field.shape for name, field in self.place.shape() if name != "end"}
+        place = Signal(data.StructLayout(fields))
         with m.If(probing):
             m.d.comb += [
                 place.probe.eq(1),
@@ -98,8 +101,8 @@ class Sequencer(Component):
         end = Signal()
         m.d.comb += [
             end.eq(place.index == Mux(place.pool, self.config.pool.last, self.config.post.last)),
-            self.place.eq(place),
             self.place.end.eq(end),
+            *(self.place[name].eq(place[name]) for name in fields),
         ]
         with m.If(self.valid & ~probing):
             m.d.sync += [running.eq(~end), at.eq(place.index + 1)]

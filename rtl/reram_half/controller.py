@@ -30,9 +30,9 @@ class Controller(Component):
       instruction being done when both have started. With `exit` the program starts over.
     - R-type: starts a frame of reads, when that before has requested all its reads. A convolution has as many windows
       as the configuration says of its buffer, a fully connected layer one.
-    - C-type: WEIGHT_LOAD waits until no row is to be programmed. DATA_LOAD waits until the frame of reads under way
-      has requested all its reads: what its buffer holds is not needed any more. DISPATCH marks the place behind it as
-      that at which the program starts over; until one is executed that is the first. FETCH stops until `clear`.
+    - C-type: WEIGHT_LOAD waits until no row is to be programmed. DATA_LOAD waits until all frames of reads are over and
+      their results worked on: what the buffers hold of them is not needed any more. DISPATCH marks the place behind it
+      as that at which the program starts over; until one is executed that is the first. FETCH stops until `clear`.
 
     After the last instruction the program starts over, too: behind the last DISPATCH that was executed, if any. A
     DISPATCH in the last place, or in the place before the program's end by `exit`, marks what comes next.
@@ -52,7 +52,7 @@ class Controller(Component):
         Operands for the receivers of buffer 0, buffer 1 and the arithmetic half, each ready while it is idle.
     frame : Out(stream(FrameLayout(array)))
     reading : In(1)
-        A frame of reads is under way.
+        A frame of reads, or work on its results, is under way.
     programming : In(1)
         A row waits for the array, or is being programmed.
     error : Out(ErrorLayout(reram_program))

@@ -52,6 +52,10 @@ class ReRAMHalf(Component):
         Rows to program, as in `Crossbar`; they go before reads.
     window_0, window_1 : In(stream(rows·dac_bits))
         Windows of the two buffers. A window is taken with its last read.
+    src : Out(1)
+        Number of the buffer that the frame of reads under way, or the last one, names.
+    working : In(1)
+        The arithmetic half works on results that it has taken.
     receive : array of Out(stream(InstructionLayout(Class.N))), in the order of `RECEIVERS`
         Starts the receiver of buffer 0, of buffer 1, of the arithmetic half.
     result : Out(stream(VectorLayout(params)))
@@ -90,6 +94,8 @@ class ReRAMHalf(Component):
                 "rows": In(stream.Signature(RowLayout(array))),
                 "window_0": In(window),
                 "window_1": In(window),
+                "src": Out(1),
+                "working": In(1),
                 "receive": Out(stream.Signature(InstructionLayout(Class.N))).array(len(RECEIVERS)),
                 "result": Out(stream.Signature(VectorLayout(params))),
                 "busy": Out(1),
@@ -129,7 +135,10 @@ class ReRAMHalf(Component):
         m.d.comb += [
             controller.config.eq(self.config),
             controller.clear.eq(self.clear),
-            controller.reading.eq(expander.running),
+            controller.reading.eq(
+                expander.running | crossbar.busy | shift_add.o.valid | vectors.o.valid | self.working
+            ),
+            self.src.eq(expander.src),
             # While the array reads it programs nothing, so that reading ends before the wait does.
             controller.programming.eq(self.rows.valid | crossbar.busy),
             crossbar.id.eq(self.id),
