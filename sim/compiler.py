@@ -17,7 +17,7 @@ from ohmweave.rtl.network.tree_node import RADIX, node_writes
 from ohmweave.rtl.pe import RoutesLayout, SwitchInput, SwitchOutput
 from ohmweave.rtl.registers import register_writes
 from ohmweave.sim.graph import RAW_BITS, Graph
-from ohmweave.sim.pe_config import Share, raw_width, share_config
+from ohmweave.sim.pe_config import Plan, Share, plan, raw_width, share_config
 from ohmweave.sim.program import Inbound, Outbound, Placed, Program, packets
 from ohmweave.sim.stages import Stage
 from ohmweave.sim.tiling import Columns, Tiling, tile
@@ -37,6 +37,10 @@ def tiled(stage: Stage, params: GroupParams) -> Tiling:
         raise OhmweaveError(
             f"{stage.name} needs {len(tiling.shares)} PEs for its rows, and the chip has {params.pes}"
         )
+    # What no PE can be configured for is refused before anything runs; passes of as many channels are alike.
+    for outs in {behind - first: (first, behind) for first, behind in tiling.passes}.values():
+        for place in range(len(tiling.shares)):
+            _plan(tiling, params, place, outs)
     return tiling
 
 
@@ -73,8 +77,7 @@ def compile_pass(tiling: Tiling, number: int, params: GroupParams, columns: Colu
             routes[SwitchOutput.COLLECTION] = SwitchInput.CORE
             if stage.side is not None:
                 routes[SwitchOutput.SHORTCUT] = SwitchInput.TREE
-        share = _share(tiling, params, place, outs, inbound, raw_bits, columns)
-        parts.append((unit, share, routes))
+        parts.append((unit, _share(tiling, params, place, outs, columns), routes))
     outbound = Outbound(
         ((outs[1] - outs[0]) // stage.merged, *stage.result.shape[1:]),
         raw_bits or stage.result.bits,
@@ -90,15 +93,13 @@ def compile_chain(tilings: Sequence[Tiling], params: GroupParams) -> Program:
     units = _path(params)[: len(tilings)]
     parts = []
     for place, (unit, tiling) in enumerate(zip(units, tilings, strict=True)):
-        outs = tiling.passes[0]
         routes: Routes = {
             SwitchOutput.MAIN: _from(unit, units[place - 1]) if place else SwitchInput.TREE,
             _to(unit, units[place + 1])
             if place + 1 < len(units)
             else SwitchOutput.COLLECTION: SwitchInput.CORE,
         }
-        share = _share(tiling, params, 0, outs, _inbound(tiling.stage, outs), _raw_bits(tiling.stage))
-        parts.append((unit, share, routes))
+        parts.append((unit, _share(tiling, params, 0, tiling.passes[0]), routes))
     first, last = tilings[0].stage, tilings[-1].stage
     outbound = Outbound(last.result.shape, _raw_bits(last) or last.result.bits, last.raw)
     placed = tuple(Placed(each.stage.name, (unit,)) for each, unit in zip(tilings, units, strict=True))
@@ -122,20 +123,27 @@ def _share(
     params: GroupParams,
     place: int,
     outs: tuple[int, int],
-    inbound: Inbound,
-    raw_bits: int,
     columns: Columns | None = None,
 ) -> Share:
+    made = _plan(tiling, params, place, outs, pruned=columns is not None)
+    return share_config(made, tiling, params.pe, tile=place, outs=outs, columns=columns)
+
+
+def _plan(
+    tiling: Tiling, params: GroupParams, place: int, outs: tuple[int, int], *, pruned: bool = False
+) -> Plan:
+    """What a PE does for a pass; `OhmweaveError` names the stage if it cannot."""
+    inbound = _inbound(tiling.stage, outs)
     try:
-        return share_config(
+        return plan(
             tiling,
             params.pe,
             tile=place,
-            outs=outs,
+            channels=outs[1] - outs[0],
             link_channels=inbound.pixel_bits // inbound.bits,
             side_first=inbound.main_bits // inbound.side_bits if inbound.side_bits else 0,
-            raw_bits=raw_bits or RAW_BITS,
-            columns=columns,
+            raw_bits=_raw_bits(tiling.stage) or RAW_BITS,
+            pruned=pruned,
         )
     except OhmweaveError as error:
         raise OhmweaveError(f"{tiling.stage.name} does not fit a PE: {error}") from None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,10 @@ from ohmweave.rtl.sender import sender_config
 from ohmweave.rtl.side_receiver import side_config
 from ohmweave.rtl.splitter import splitter_config
 from ohmweave.rtl.spreader import spreader_config
-from ohmweave.sim.stage_program import arithmetic, constant_words, reading
+from ohmweave.sim.stage_program import Arithmetic, arithmetic, constants, reading
 from ohmweave.sim.tiling import Columns, Tiling
 
-__all__ = ["RAW_WIDTHS", "Share", "partial_bits", "raw_width", "share_config"]
+__all__ = ["RAW_WIDTHS", "Plan", "Share", "partial_bits", "plan", "raw_width", "share_config"]
 
 #: Bits that a sum can leave the chip with, two's complement: a host takes them apart by nibbles.
 RAW_WIDTHS = (32, 48)
@@ -46,6 +47,21 @@ class Share:
     writes: list[tuple[int, int]]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """All of a PE's part of a stage but the numbers in its cells and constants.
+
+    settings   of `StageConfig`
+    reading    program of the ReRAM half
+    arithmetic  that of the arithmetic half
+    """
+
+    settings: dict[str, Any]
+    reading: list[Instruction]
+    arithmetic: Arithmetic
+
+
+@lru_cache(maxsize=1)
 def partial_bits(tiling: Tiling) -> int:
     """Bits of a partial sum, two's complement: what the inputs and the weights of all but the last PE can add up to."""
     weights = tiling.stage.weights.astype(np.int64)[:, : tiling.shares[-1][0]]
@@ -62,34 +78,58 @@ def raw_width(bound: int) -> int:
 
 
 def share_config(
+    made: Plan,
     tiling: Tiling,
     pe: PEParams,
     *,
     tile: int,
     outs: tuple[int, int],
-    link_channels: int,
-    side_first: int,
-    raw_bits: int,
     columns: Columns | None = None,
 ) -> Share:
-    """Settings of PE `tile` of a row of them for the channels `outs` of the output.
+    """What PE `tile` of a row of them is sent for the channels `outs` of the output.
 
-    link_channels  activations of the main tensor's bits that a pixel on the link has, whatever they are
-    side_first     the first activation of the side tensor's bits on the link that is taken
-    raw_bits       bits of a sum that leaves the last PE as it is
-    columns        what the array holds, if more than the channels that are computed
+    columns  what the array holds, if more than the channels that are computed
     """
     stage = tiling.stage
-    first, final = tile == 0, tile == len(tiling.shares) - 1
-    channels = outs[1] - outs[0]
     rows = tiling.weights(tile, *outs) if columns is None else tiling.rows(tile, columns.weights)
     cells = np.zeros((pe.array.rows, pe.array.cols), np.uint8)
     part = levels(rows, max(stage.weight_bits, pe.array.cell_bits), pe.array)
     cells[: part.shape[0], : part.shape[1]] = part
 
+    blocks = range(-(-(outs[1] - outs[0]) // pe.array.columns_at_once)) if columns is None else columns.blocks
+    post, pool = made.arithmetic.post, made.arithmetic.pool
+    writes = [
+        *_at(Region.INDEX, index_table(blocks)),
+        *_at(Region.RERAM_PROGRAM, _table(made.reading, Half.RERAM)),
+        *_at(Region.ARITHMETIC_PROGRAM, _table(post + pool, Half.ARITHMETIC)),
+        *_at(Region.CONSTANTS, constants(made.arithmetic, pe, *outs)),
+        # Last, because its final word enables the stage.
+        *_at(Region.STAGE, register_writes(StageConfig(pe), made.settings)),
+    ]
+    return Share(cells, writes)
+
+
+def plan(
+    tiling: Tiling,
+    pe: PEParams,
+    *,
+    tile: int,
+    channels: int,
+    link_channels: int,
+    side_first: int,
+    raw_bits: int,
+    pruned: bool = False,
+) -> Plan:
+    """What PE `tile` of a row of them does for a pass of `channels`; `OhmweaveError` for what it cannot do.
+
+    link_channels  activations of the main tensor's bits that a pixel on the link has, whatever they are
+    side_first     the first activation of the side tensor's bits on the link that is taken
+    raw_bits       bits of a sum that leaves the last PE as it is
+    pruned         the array holds more columns than are computed
+    """
+    stage = tiling.stage
+    first, final = tile == 0, tile == len(tiling.shares) - 1
     made = arithmetic(stage, first=first, final=final, channels=channels)
-    blocks = range(-(-channels // pe.array.columns_at_once)) if columns is None else columns.blocks
-    pruned = columns is not None
     program = reading(tiling, pe, tile=tile, first=first, final=final, channels=channels, index=pruned)
     side = stage.side if final else None
     side_bits = 0 if side is None else side.bits
@@ -135,15 +175,7 @@ def share_config(
         settings["side"] = side_config(
             pe, width=partial_bits(tiling), signed=True, pixels=tiling.windows, channels=channels
         )
-    writes = [
-        *_at(Region.INDEX, index_table(blocks)),
-        *_at(Region.RERAM_PROGRAM, _table(program, Half.RERAM)),
-        *_at(Region.ARITHMETIC_PROGRAM, _table(made.post + made.pool, Half.ARITHMETIC)),
-        *_at(Region.CONSTANTS, constant_words(made, pe, *outs)),
-        # Last, because its final word enables the stage.
-        *_at(Region.STAGE, register_writes(StageConfig(pe), settings)),
-    ]
-    return Share(cells, writes)
+    return Plan(settings, program, made)
 
 
 def _at(region: Region, writes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

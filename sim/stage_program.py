@@ -6,16 +6,15 @@ import numpy as np
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
+from ohmweave.rtl.arithmetic.constants import constant_writes
 from ohmweave.rtl.encoding import Instruction
 from ohmweave.rtl.isa import AluOp, Batch, Destination, Format, NetworkOp, Operand, Place, ReadOp, When
 from ohmweave.sim.stages import CONSTANTS, Scale, Stage
 from ohmweave.sim.tiling import Tiling
 
-__all__ = ["Arithmetic", "arithmetic", "constant_words", "reading"]
+__all__ = ["Arithmetic", "arithmetic", "constants", "reading"]
 
 FORMATS = {4: Format.U4, 8: Format.U8, 16: Format.U16}
-#: 16-bit words of a constant's address space; the lanes have fewer bits.
-CONSTANT_WORDS = 4
 
 
 @dataclass
@@ -171,21 +170,16 @@ def reading(
     return program
 
 
-def constant_words(made: Arithmetic, pe: PEParams, first: int, behind: int) -> list[tuple[int, int]]:
+def constants(made: Arithmetic, pe: PEParams, first: int, behind: int) -> list[tuple[int, int]]:
     """The (local address, data) writes of the constants of channels `first` to `behind`, all lanes of their vectors."""
-    lanes = pe.alu_lanes
-    vectors = -(-(behind - first) // lanes)
-    mask = (1 << pe.lane_bits) - 1
+    count = behind - first
+    padding = -count % pe.alu_lanes
     writes = []
-    for slot, value in sorted(made.constants.items()):
+    for slot, value in made.constants.items():
         if isinstance(value, Scale):
             numbers = value.mult.astype(np.int64) | (value.shift.astype(np.int64) & 63) << 16
         else:
             numbers = np.asarray(value, np.int64)
-        numbers = np.pad(numbers[first:behind], (0, vectors * lanes - (behind - first)))
-        for place, number in enumerate(numbers.tolist()):
-            vector, lane = divmod(place, lanes)
-            address = ((vector * CONSTANTS + slot) * lanes + lane) * CONSTANT_WORDS
-            bits = number & mask
-            writes += [(address + word, bits >> (16 * word) & 0xFFFF) for word in range(CONSTANT_WORDS)]
+        for channel, bits in enumerate(np.pad(numbers[first:behind], (0, padding)).tolist()):
+            writes += constant_writes(pe, channel=channel, slot=slot, bits=bits)
     return sorted(writes)

@@ -79,9 +79,9 @@ def _arithmetic(stage: Stage, sums: np.ndarray, side: np.ndarray | None, outs: s
         sums = sums.sum(axis=(1, 2), keepdims=True)
     values = sums + stage.bias[outs]
     if stage.scale is None:
-        return values
+        return _apart(stage, values)
     values = _scaled(values, stage.scale.mult[outs], stage.scale.shift[outs])
-    values = np.clip(values, stage.low, stage.high).astype(np.int64)
+    values = _apart(stage, np.clip(values, stage.low, stage.high).astype(np.int64))
     if stage.pool is None:
         return values
     (rows, columns), (step_y, step_x), (top, left, _, _) = (
@@ -95,6 +95,12 @@ def _arithmetic(stage: Stage, sums: np.ndarray, side: np.ndarray | None, outs: s
         border[:, y::step_y, x::step_x][:, :height, :width] for y in range(rows) for x in range(columns)
     ]
     return np.max(blocks, axis=0)
+
+
+def _apart(stage: Stage, values: np.ndarray) -> np.ndarray:
+    """Pixels that were computed side by side, each with channels of its own."""
+    count, height, width, channels = values.shape
+    return values.reshape(count, height, width * stage.merged, channels // stage.merged)
 
 
 def _scaled(values: np.ndarray, mult: np.ndarray, shift: np.ndarray) -> np.ndarray:

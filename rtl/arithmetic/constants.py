@@ -16,13 +16,16 @@ ENTRY_WORDS = 4
 
 
 def constant_writes(params: PEParams, *, channel: int, slot: int, bits: int) -> list[tuple[int, int]]:
-    """The (local address, data) writes that set constant K`slot` of one channel to a pattern of lane_bits bits."""
+    """The (local address, data) writes that set constant K`slot` of one channel to a pattern of lane_bits bits.
+
+    All words of its address space are written, so that those of channels next to each other make one packet.
+    """
     vector, lane = divmod(channel, params.alu_lanes)
     entry = (CONSTANTS * vector + slot) * params.alu_lanes + lane
     bits &= (1 << params.lane_bits) - 1
     return [
         (ENTRY_WORDS * entry + word, bits >> (CONFIG_BITS * word) & ((1 << CONFIG_BITS) - 1))
-        for word in range(-(-params.lane_bits // CONFIG_BITS))
+        for word in range(ENTRY_WORDS)
     ]
 
 

@@ -353,11 +353,22 @@ def test_array_config_programs_every_row() -> None:
             FULL,
             "a does not fit a PE: pixels of a frame must be a whole number from 1 to 65536, not 67200",
         ),
+        (
+            lambda: graph(
+                conv("a", "image", 2, 1, 1),
+                MaxPool(name="p", input="a", kernel=(2, 2), stride=(5, 2)),
+                raw("b", "p", 2, 2, 1),
+                shape=(1, 12, 9),
+            ),
+            TINY,
+            "a does not fit a PE: stride in rows must be a whole number from 1 to 4, not 5",
+        ),
     ],
 )
 def test_refusals(net, params, sentence: str) -> None:  # type: ignore[no-untyped-def]
+    """By cutting the stages up, before anything is compiled or simulated."""
     with pytest.raises(OhmweaveError) as caught:
-        passes(net(), params)
+        tilings(net(), params)
     assert str(caught.value) == sentence
 
 
