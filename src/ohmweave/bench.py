@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ohmweave.commands.float_options import FloatChoices, load_integers
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.presets import PRESETS
@@ -25,6 +26,7 @@ from ohmweave.sim.compiler import compile_pass, tiled
 from ohmweave.sim.datasets import shipped_images
 from ohmweave.sim.graph import RAW_BITS, Conv, Graph, Tensor
 from ohmweave.sim.images import ImageSet, from_arrays
+from ohmweave.sim.importer.execute import float_model
 from ohmweave.sim.layer_bench import (
     LAYERS,
     POOLED,
@@ -35,6 +37,7 @@ from ohmweave.sim.layer_bench import (
     measure_layer,
     measure_pruned,
 )
+from ohmweave.sim.models import build_model
 from ohmweave.sim.network import Network, builtin
 from ohmweave.sim.npz import atomic_path
 from ohmweave.sim.report import versions
@@ -227,29 +230,26 @@ def _ten_thousand() -> Iterator[Row]:
 
 @contextmanager
 def _program(*arguments: str) -> Iterator[Callable[[], tuple[float, float]]]:
-    """The program as a user starts it, with a cache that is empty at first: seconds and megabytes of each call.
-
-    The megabytes are those of the largest process: the program itself, a compiler or a simulation.
-    """
+    """The program as a user starts it, with a cache that is empty at first: seconds and megabytes of each call."""
     with tempfile.TemporaryDirectory(prefix="ohmweave-bench-") as folder:
         environment = os.environ | {CACHE_VARIABLE: str(Path(folder) / "cache")}
-        command = [sys.executable, "-m", "ohmweave", *arguments]
+        yield lambda: _call([sys.executable, "-m", "ohmweave", *arguments], Path(folder), environment)
 
-        def call() -> tuple[float, float]:
-            start = time.perf_counter()
-            with subprocess.Popen(
-                command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-            ) as process:
-                assert process.stderr is not None
-                said = process.stderr.read().decode(errors="replace").strip()
-                _, status, usage = os.wait4(process.pid, 0)
-                process.returncode = os.waitstatus_to_exitcode(status)
-            seconds = time.perf_counter() - start
-            if process.returncode:
-                raise OhmweaveError(f"the run that was to be measured failed: {said}")
-            return seconds, usage.ru_maxrss * 1024 / MEGABYTE
 
-        yield call
+def _call(command: list[str], folder: Path, environment: Mapping[str, str]) -> tuple[float, float]:
+    """Seconds that a command takes, and megabytes of its largest process: itself, a compiler or a simulation."""
+    start = time.perf_counter()
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        said = process.stderr.read().decode(errors="replace").strip()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - start
+    if process.returncode:
+        raise OhmweaveError(f"the run that was to be measured failed: {said}")
+    return seconds, usage.ru_maxrss * 1024 / MEGABYTE
 
 
 def _build() -> Iterator[Row]:
@@ -313,6 +313,34 @@ def _emit() -> Iterator[Row]:
 
 #: What can bind a layer's interval, in words.
 BOUNDS = {"arrays": "arrays", "partials": "partial sums", "input": "input", "output": "output"}
+
+
+IMPORTED = "resnet34"
+
+
+def _import() -> Iterator[Row]:
+    """An ONNX file of floating point to what each PE is sent, in a process of its own."""
+    model = build_model(IMPORTED)
+    with tempfile.TemporaryDirectory(prefix="ohmweave-bench-") as folder:
+        (Path(folder) / "net.onnx").write_bytes(float_model(model.network).SerializeToString())
+        assert model.calibration is not None
+        np.savez(Path(folder) / "images.npz", images=model.calibration)
+        script = "from ohmweave.bench import compile_file; compile_file('net.onnx', 'images.npz')"
+        seconds, megabytes = _call([sys.executable, "-c", script], Path(folder), os.environ)
+    details = {"calibration images": len(model.calibration)}
+    what = f"{IMPORTED} at 224×224 from an ONNX file: import, quantise, compile every pass of every layer"
+    yield Row(name="import", what=what, value=seconds, unit="s", target=30, details=details)
+    yield Row(name="import, memory", what="memory of that", value=megabytes, unit="MB", target=2000)
+
+
+def compile_file(model: str, calibration: str) -> None:
+    """Import and quantise a float network, and compile all of its stages, one after the other, for the chip."""
+    graph, _ = load_integers(model, FloatChoices(calibration=calibration), lambda _what, _done, _total: None)
+    assert isinstance(graph, Graph)
+    for stage in stages(graph):
+        tiling = tiled(stage, PRESETS[ARCH])
+        for number in range(len(tiling.passes)):
+            compile_pass(tiling, number, PRESETS[ARCH])
 
 
 def _layers() -> Iterator[Row]:
@@ -393,6 +421,7 @@ BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
     "build": _build,
     "memory": _memory,
     "emit": _emit,
+    "import": _import,
     "layers": _layers,
     "pruned": _pruned,
     "pool": _pool,
