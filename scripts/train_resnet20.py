@@ -2,8 +2,10 @@
 """Train the shipped ResNet-20 networks on CIFAR-10; needs PyTorch, which the package does not.
 
     python scripts/train_resnet20.py --out resnet20-float.pt
-    python scripts/train_resnet20.py --bits 8 --start resnet20-float.pt --out resnet20-w8a8.npz
-    python scripts/train_resnet20.py --bits 4 --start resnet20-float.pt --out resnet20-w4a4.npz
+    python scripts/train_resnet20.py --bits 8 --start resnet20-float.pt --rate 0.01 --decay 2e-4 --epochs 6 \\
+        --frozen 2 --out resnet20-w8a8.npz
+    python scripts/train_resnet20.py --bits 4 --start resnet20-float.pt --rate 0.04 --decay 2e-4 --epochs 16 \\
+        --out resnet20-w4a4.npz
 
 The first trains in floating point, with the shortcuts of He et al. (2016) that have no weights. The others go on from
 there with the integers that the network will compute: signed weights with a learned step for each output channel,

@@ -101,6 +101,8 @@ def in_pieces(header: str, source: str, part: str) -> tuple[str, str]:
         return "".join(functions) + match[0].replace(body, f"{whole}\n")
 
     source = _FUNCTION.sub(cut, source)
-    opening = f"struct {part} : public module {{\n"
-    members = "".join(f"{text}\n" for text in dict.fromkeys(declarations))
-    return header.replace(opening, opening + members), source
+    # What waves are drawn from has been declared: the same names, made again before each look at them.
+    before, opening, members = header.partition(f"struct {part} : public module {{\n")
+    known = set(re.findall(r"^\t/\*outline\*/ value<\d+> (\w+);", members, re.MULTILINE))
+    new = [text for text in dict.fromkeys(declarations) if text.rpartition(" ")[2].rstrip(";") not in known]
+    return before + opening + "".join(f"{text}\n" for text in new) + members, source

@@ -327,7 +327,7 @@ def _import() -> Iterator[Row]:
         np.savez(Path(folder) / "images.npz", images=model.calibration)
         script = "from ohmweave.bench import compile_file; compile_file('net.onnx', 'images.npz')"
         seconds, megabytes = _call([sys.executable, "-c", script], Path(folder), os.environ)
-    details = {"calibration images": len(model.calibration)}
+    details = {"calibration images": float(len(model.calibration))}
     what = f"{IMPORTED} at 224×224 from an ONNX file: import, quantise, compile every pass of every layer"
     yield Row(name="import", what=what, value=seconds, unit="s", target=30, details=details)
     yield Row(name="import, memory", what="memory of that", value=megabytes, unit="MB", target=2000)
