@@ -222,6 +222,7 @@ class InstructionClass:
 
 BUFFERS = (Place.BUFFER_0, Place.BUFFER_1, Place.BOTH_BUFFERS)
 REGISTERS = (Operand.R0, Operand.R1, Operand.R2, Operand.R3)
+CONSTANTS = (Operand.K0, Operand.K1, Operand.K2, Operand.K3)
 
 CLASSES: tuple[InstructionClass, ...] = (
     InstructionClass(
@@ -294,6 +295,14 @@ CLASSES: tuple[InstructionClass, ...] = (
                 (Is("batch", (Batch.FRAME,)),),
                 (Is("src", REGISTERS), Is("with", REGISTERS)),
                 "a register accumulates, and is taken for zero on the frame's first pixel",
+            ),
+            *(
+                Rule(
+                    (Is("src", (constant,)),),
+                    (Is("with", tuple(op for op in Operand if op == constant or op not in CONSTANTS)),),
+                    "an instruction reads one constant",
+                )
+                for constant in CONSTANTS
             ),
         ),
     ),

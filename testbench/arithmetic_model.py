@@ -194,8 +194,6 @@ class Machine:
         if word & 3 != 1:
             return False
         named = {f["src"], f["with"]}
-        if len(named & set(K)) == 2:
-            return True
         if program.pool:
             return RESULT in named or f["des"] == BUFFER
         again = (RESULT in named and "result" in past) or (f["des"] == BUFFER and "buffer" in past)

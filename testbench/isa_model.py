@@ -58,6 +58,7 @@ def legal(words: np.ndarray, half: str) -> np.ndarray:
     a &= ~one_of(op, 5, 6) | (second == 0)
     a &= (batch != 1) | (src == 4) | (second == 4)
     a &= (batch != 2) | one_of(src, 8, 9, 10, 11) | one_of(second, 8, 9, 10, 11)
+    a &= (src < 12) | (second < 12) | (src == second)
     a &= cut(24, 31) == 0
 
     op, fuse, kernel, src, des = cut(2, 3), cut(4, 4), cut(7, 9), cut(22, 24), cut(25, 27)

@@ -151,6 +151,9 @@ TOO_MANY = "the program, line 66: the table .arithmetic must have at most 64 ins
         (".reram\nadd", "the program, line 2: the ReRAM half has no instructions of the A-type"),
         (".reram\nlocal des=buffer_0", "the program, line 2: src must be given: arithmetic, tree or mesh"),
         (".arithmetic\nrelu with=r0", "the program, line 2: with must be zero where op is relu, not r0"),
+        (".arithmetic\nadd\nadd src=k2 with=k0",
+         "the program, line 3: with must be zero, forward, result, side, window, r0, r1, r2, r3 or k2 where src is k2, "
+         "not k0"),
         (".arithmetic\n" + 65 * "add\n", TOO_MANY),
     ],
 )  # fmt: skip

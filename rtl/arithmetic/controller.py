@@ -49,9 +49,9 @@ class Controller(Component):
     - The body of `post` takes its RESULT vector where it names it, or at its end. A window is taken at the end of
       a pixel's last body, of `pool`, or of `post` if that body named it.
 
-    Illegal, besides what the decoder finds: RESULT or BUFFER in `pool`, WINDOW in `post` while `pool` is enabled,
-    RESULT or BUFFER a second time in a body, and two different constants in one instruction. An illegal instruction
-    sets `error` and stops the controller until reset; the instructions before it are completed.
+    Illegal, besides what the decoder finds: RESULT or BUFFER in `pool`, WINDOW in `post` while `pool` is enabled, and
+    RESULT or BUFFER a second time in a body. An illegal instruction sets `error` and stops the controller until reset;
+    the instructions before it are completed.
 
     Parameters: params, of the PE.
     Ports: `config`; `fetch`, `index`: read this place of the table, `word`: what was read; `result`, `window`: one
@@ -118,7 +118,7 @@ class Controller(Component):
             (names_result & so_far.result)
             | (to_buffer & so_far.buffer)
             | (names_window & self.config.pool.enable),
-        ) | (one_of(a.src, CONSTANT_OPERANDS) & one_of(a["with"], CONSTANT_OPERANDS) & (a.src != a["with"]))
+        )
         legal = Signal()
         execute = Signal()
         go = Signal()

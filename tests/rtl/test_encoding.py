@@ -193,6 +193,8 @@ def test_decode_refuses(word, half, sentence):
          "src or with must be window where batch is window, not forward and zero"),
         (Instruction.of(AluOp.ADD, batch=Batch.FRAME, src=Operand.K0), None,
          "src or with must be r0, r1, r2 or r3 where batch is frame, not k0 and zero"),
+        (Instruction.of(AluOp.ADD, src=Operand.K0, with_=Operand.K3), None,
+         "with must be zero, forward, result, side, window, r0, r1, r2, r3 or k0 where src is k0, not k3"),
         (Instruction.of(NetworkOp.LOCAL, **IN), Half.ARITHMETIC,
          "src must be arithmetic in the arithmetic half, not mesh"),
         (Instruction.of(NetworkOp.LOCAL, **OUT), Half.RERAM,
