@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Part", "Port", "black_box", "mangle", "partition", "ports", "split_modules"]
+__all__ = ["Part", "Port", "black_box", "mangle", "partition", "ports", "repeated", "split_modules"]
 
 _MODULE = re.compile(r"^(?:attribute [^\n]*\n)*module \\(\S+)\n.*?^end\n", re.MULTILINE | re.DOTALL)
 _CELL = re.compile(r"^  cell \\(\S+) ", re.MULTILINE)
@@ -49,6 +49,12 @@ def ports(text: str) -> list[Port]:
         Port(name=name, width=int(width or 1), output=direction == "output")
         for width, direction, name in _PORT.findall(text)
     ]
+
+
+def repeated(modules: Mapping[str, str], part: Part) -> list[str]:
+    """Children that a part has several instances of."""
+    count = Counter(_CELL.findall("".join(modules[name] for name in part.modules)))
+    return [child for child in part.children if count[child] > 1]
 
 
 def partition(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.sim.backends.design import ChipSource, Design
+from ohmweave.sim.backends.hierarchy import partition, repeated, split_modules
 from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result
 from ohmweave.sim.backends.native import check_waves, run_native
 from ohmweave.sim.backends.toolchain import compiler, compiler_version, run_tool, template
@@ -63,6 +64,14 @@ def tool() -> tuple[str, dict[str, str]]:
     return found, environment
 
 
+def _blocks(design: Design) -> str:
+    """Verilator's list of large modules that the top has several instances of; empty where there is none."""
+    modules = split_modules(design.rtlil)
+    top = partition(modules, design.top, design.modules, design.macros)[-1]
+    names = [f'hier_block -module "{name}"\n' for name in repeated(modules, top)]
+    return "".join(["`verilator_config\n", *names]) if names else ""
+
+
 def build(design: Design, *, waves: str | None = None) -> Path:
     """Path of the simulation executable, built or found in the cache; `waves` is vcd or fst."""
     command, environment = tool()
@@ -79,6 +88,10 @@ def build(design: Design, *, waves: str | None = None) -> Path:
     flags = [*FLAGS, "-MAKEFLAGS", f"CXX={cxx}", "-CFLAGS", f"-DOHMWEAVE_WAVES={int(waves is not None)}"]
     if waves:
         flags.append(f"--trace-{waves}")
+    # Translated and compiled once, not once for each instance; waves would not show what is in them.
+    blocks = "" if waves else _blocks(design)
+    if blocks:
+        flags.append("--hierarchical")
     key = content_key(design.key, main, driver, version, compiler_version(), cxx, repr(flags))
 
     def make(folder: Path) -> None:
@@ -90,6 +103,7 @@ def build(design: Design, *, waves: str | None = None) -> Path:
             "arrays.cc": dpi_code(design),
             "main.cc": main,
             "driver.h": driver,
+            **({"blocks.vlt": blocks} if blocks else {}),
         }
         for name, text in files.items():
             (work / name).write_text(text)
