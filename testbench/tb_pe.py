@@ -117,7 +117,7 @@ def instruction(job: dict[str, Any], half: Half, index: int, word: int) -> list[
     return [1 << 16 | flit for flit in (job["unit"], address, 2, word & 0xFFFF, word >> 16)]
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def every_kind(dut: Any) -> None:
     """All kinds of stages one after the other, the PE disabled in between, at every pace."""
     bench = Bench(dut)
@@ -132,7 +132,7 @@ async def every_kind(dut: Any) -> None:
         await bench.send(bench.job["disable"])
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def configuration_and_frames_without_a_break(dut: Any) -> None:
     """Frames right behind the last word of configuration, and each behind the one before."""
     bench = Bench(dut)
@@ -144,7 +144,7 @@ async def configuration_and_frames_without_a_break(dut: Any) -> None:
         await bench.nothing(40)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def reset_in_the_middle(dut: Any) -> None:
     """Of a frame that was cut off nothing is left; configured again, the PE works again."""
     bench = Bench(dut)
@@ -170,7 +170,7 @@ async def reset_in_the_middle(dut: Any) -> None:
             await bench.frames(2, before=job["config"], seed=3)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def disabled_in_the_middle(dut: Any) -> None:
     """Disabled and enabled again within a frame: the next frame is a whole one, nothing was configured anew."""
     bench = Bench(dut)
@@ -199,7 +199,7 @@ async def disabled_in_the_middle(dut: Any) -> None:
             await bench.frames(2, PACES[3 if share == 2 else 0], seed=share)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def illegal_instructions(dut: Any) -> None:
     """Each half names the place and stops, nothing is sent; put right and enabled again, everything comes."""
     bench = Bench(dut)
@@ -241,7 +241,7 @@ async def illegal_instructions(dut: Any) -> None:
             await bench.send(job["disable"])
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def illegal_after_a_frame(dut: Any) -> None:
     """What was sent before stays sent; after the fault nothing is, until the stage was disabled."""
     bench = Bench(dut)
@@ -267,8 +267,8 @@ async def illegal_after_a_frame(dut: Any) -> None:
 
 #: Of these the arithmetic half is the slowest part: 25 results of 3 cycles, and 9 windows of 9 pixels to be pooled.
 BODIES = {"pool 3x3": 25 * 3 + 9 * 9}
-#: A shortcut's flits come with the main data and hold them back until the reads of the frame before are through:
-#: 7 pixels of 3 flits up to the last of the first window, and the way from the switch to the array.
+#: A shortcut's flits come with the main data and hold them back until the frame before has requested its last read:
+#: 6 pixels of 3 flits come then, up to the last of the first window, and take the way from the switch to the array.
 SHORTCUT = {"residual": 27}
 STAGES = (
     "relu",
@@ -284,7 +284,7 @@ STAGES = (
 )
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def intervals(dut: Any) -> None:
     """A window takes B·S·P·read_cycles cycles, without a gap from frame to frame."""
     bench = Bench(dut)
@@ -300,7 +300,7 @@ async def intervals(dut: Any) -> None:
         assert found[-1] == interval
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def latency(dut: Any) -> None:
     """The first flit of a frame of one window, from the start of the last read of its first vector."""
     bench = Bench(dut)

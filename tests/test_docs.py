@@ -1,4 +1,4 @@
-"""The documentation names only what exists: tests, files, commands and options; the picture is the script's."""
+"""The documentation names only what exists: tests, files, commands and options; the pictures are the scripts'."""
 
 import ast
 import re
@@ -81,6 +81,14 @@ def test_every_block_is_in_the_index():
 def test_picture_is_what_its_script_draws():
     draw = runpy.run_path(str(ROOT / "scripts" / "draw_block_diagram.py"))["draw"]
     assert (ROOT / "docs" / "block-diagram.svg").read_text() == draw()
+
+
+def test_timeline_is_what_its_script_measures():
+    """The figure and the page, down to each cycle; they are written anew by running the script."""
+    script = runpy.run_path(str(ROOT / "scripts" / "draw_timeline.py"))
+    timeline = script["measure"]()
+    assert (ROOT / "docs" / "timeline.md").read_text() == script["page"](timeline)
+    assert (ROOT / "docs" / "timeline.svg").read_text() == script["draw"](timeline)
 
 
 def test_wrong_names_are_found():
