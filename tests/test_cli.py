@@ -598,13 +598,21 @@ def test_terminal_without_unicode(small_files, tmp_path, monkeypatch):
     assert "o?/result.json" in done.stdout.replace("\n", "")
 
 
-def test_refused_while_elaborating(tmp_path):
+def test_refused_while_elaborating(tmp_path, cache):
     """What was begun and not used by then is nobody's concern."""
-    (tmp_path / "a.toml").write_text('preset = "tiny"\n[array]\ncolmux = 1\ndac_bits = 1\n')
-    command = [sys.executable, "-m", "ohmweave", "emit", "--arch", "a.toml", "--out", "netlist"]
+    script = (
+        "import runpy, sys\n"
+        "from ohmweave.errors import OhmweaveError\n"
+        "from ohmweave.rtl.sender import Sender\n"
+        "def refuse(self, platform):\n"
+        "    raise OhmweaveError('not today')\n"
+        "Sender.elaborate = refuse\n"
+        "sys.argv = ['ohmweave', 'emit', '--arch', 'tiny', '--out', 'netlist']\n"
+        "runpy.run_module('ohmweave', run_name='__main__')\n"
+    )
+    command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
+    assert (done.returncode, done.stderr) == (2, "ohmweave: not today\n")
     assert not (tmp_path / "netlist").exists()
 
 
