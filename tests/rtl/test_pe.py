@@ -15,15 +15,20 @@ from ohmweave.testbench.runner import TOP, available, run_testbench
 
 PARAMS = PRESETS["tiny"]
 FRAMES = 3
-#: Icarus takes longer; X there shows what was never written or is left of a frame.
-RUNS = [("verilator", None, 8), ("icarus", "(every_kind|reset_in_the_middle|disabled_in_the_middle)$", 3)]
+SHORT = "(every_kind|reset_in_the_middle|disabled_in_the_middle)$"
+RUNS = [
+    ("verilator", 1, None, 8),
+    # It takes longer; X there shows what was never written or is left of a frame.
+    ("icarus", 1, SHORT, 3),
+    *(pytest.param("icarus", seed, "every_kind$", 1, marks=pytest.mark.nightly) for seed in range(2, 6)),
+]
 
 
-@pytest.mark.parametrize(("simulator", "testcase", "tests"), RUNS)
-def test_pe(simulator: str, testcase: str | None, tests: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("simulator", "seed", "testcase", "tests"), RUNS)
+def test_pe(simulator: str, seed: int, testcase: str | None, tests: int, tmp_path: Path) -> None:
     if not available(simulator):
         pytest.skip(f"{simulator} is not installed")
-    jobs = [pe_job(name, PARAMS, frames=FRAMES) for name in KINDS]
+    jobs = [pe_job(name, PARAMS, seed, FRAMES) for name in KINDS]
     case = {
         "jobs": {job.name: job.record() for job in jobs},
         "read_cycles": PARAMS.pe.array.read_cycles,
