@@ -13,7 +13,7 @@ from ohmweave.sim.images import ImageSet
 from ohmweave.sim.run import run
 
 #: Bits of weights and activations; right answers of the 10,000 test images.
-NETWORKS = {"resnet20": (8, 0), "resnet20-w4a4": (4, 9071)}
+NETWORKS = {"resnet20": (8, 9135), "resnet20-w4a4": (4, 9071)}
 FULL = PRESETS["re-reram"]
 SEED = 3
 
