@@ -245,17 +245,20 @@ class PE(Component):
         ]
 
         # Windows to results, results to flits.
+        m.d.comb += reram.working.eq(arithmetic.busy)
         for n, buffer in enumerate(buffers):
-            reads, works = getattr(reram, f"window_{n}"), getattr(arithmetic, f"window_{n}")
+            reads, works = getattr(reram, f"window_{n}"), arithmetic.window
             m.d.comb += [
                 reads.payload.eq(buffer.window.payload),
-                works.payload.eq(buffer.window.payload),
                 reads.valid.eq(buffer.window.valid),
-                works.valid.eq(buffer.window.valid),
-                # Each half is ready for windows of one buffer, and not both for the same.
-                buffer.window.ready.eq(reads.ready | works.ready),
+                buffer.window.ready.eq(reads.ready),
             ]
-        m.d.comb += [arithmetic.src.eq(~reram.src), reram.working.eq(arithmetic.busy)]
+            with m.If(reram.src == 1 - n):
+                m.d.comb += [
+                    works.payload.eq(buffer.window.payload),
+                    works.valid.eq(buffer.window.valid),
+                    buffer.window.ready.eq(works.ready),
+                ]
         connect(m, reram.result, arithmetic.result)
         connect(m, side.o, arithmetic.side)
         connect(m, arithmetic.out, sender.i)

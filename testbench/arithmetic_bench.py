@@ -88,7 +88,6 @@ class TB:
     def __init__(self, dut: Any):
         self.dut = dut
         self.seed = 0
-        self.src = 1  # the buffer that windows are taken from
 
     def _seed(self) -> int:
         """Another one each time: every run has its own idle cycles."""
@@ -103,15 +102,10 @@ class TB:
         getattr(self.dut, f"{port}__valid").value = 0
 
     async def configure(self, case: Case, *, restart: bool = True) -> None:
-        """Everything, under `clear`. Windows come from the one buffer, and the next time from the other."""
+        """Everything, under `clear`."""
         dut = self.dut
         dut.clear.value = 1
-        self.src ^= 1
-        dut.src.value = self.src
-        # That there are windows of the other is not looked at.
-        getattr(dut, f"window_{1 - self.src}__valid").value = 1
-        getattr(dut, f"window_{1 - self.src}__payload").value = (1 << ACT * WINDOW_LANES) - 1
-        for port in ("result", "side", f"window_{self.src}"):
+        for port in ("result", "side", "window"):
             getattr(dut, f"{port}__valid").value = 0
         dut.pixel__ready.value = dut.out__ready.value = 0
         places = case.places
@@ -153,9 +147,6 @@ class TB:
         await RisingEdge(dut.clk)
         dut.clear.value = 0
 
-    def port(self, name: str) -> str:
-        return f"window_{self.src}" if name == "window" else name
-
     def sources(self, case: Case, pace: tuple[float, float]) -> dict[str, tuple[StreamSource, list[int]]]:
         words = {
             "result": [nibbles(vector, BITS) for vector in case.results],
@@ -163,7 +154,7 @@ class TB:
             "window": [nibbles(window, ACT) for window in case.windows],
         }
         return {
-            name: (StreamSource(self.dut, self.port(name), idle=pace[0], seed=self._seed()), data)
+            name: (StreamSource(self.dut, name, idle=pace[0], seed=self._seed()), data)
             for name, data in words.items()
         }
 
@@ -195,7 +186,6 @@ class TB:
         for task in (*takes, *feeds):
             task.cancel()
         assert not int(dut.busy.value)
-        assert not int(getattr(dut, f"window_{1 - self.src}__ready").value)
         error = int(dut.error.value)
         assert not error & 1, f"error at {error >> 1}"
         assert limit, {name: len(s.taken) for name, (s, _) in sources.items()} | {

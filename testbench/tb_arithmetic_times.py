@@ -138,25 +138,22 @@ async def pixels_to_the_buffer(dut: Any) -> None:
 class Pooled:
     """Stands for the second convolution buffer: takes `group` pixels, then gives one window, and holds no more."""
 
-    def __init__(self, tb: TB, group: int, room: int):
-        self.dut, self.port, self.group, self.room = tb.dut, tb.port("window"), group, room
+    def __init__(self, dut: Any, group: int, room: int):
+        self.dut, self.group, self.room = dut, group, room
         self.pixels: list[int] = []
         self.waiting: deque[int] = deque()
         self.given: list[list[int]] = []
 
     async def run(self) -> None:
         dut = self.dut
-        valid, ready, payload = (
-            getattr(dut, f"{self.port}__{each}") for each in ("valid", "ready", "payload")
-        )
         while True:
             dut.pixel__ready.value = len(self.waiting) < self.room
-            valid.value = bool(self.waiting)
+            dut.window__valid.value = bool(self.waiting)
             if self.waiting:
-                payload.value = self.waiting[0]
+                dut.window__payload.value = self.waiting[0]
             await ReadOnly()
             took = bool(dut.pixel__valid.value) and bool(dut.pixel__ready.value)
-            gave = bool(valid.value) and bool(ready.value)
+            gave = bool(dut.window__valid.value) and bool(dut.window__ready.value)
             word = int(dut.pixel__payload.value) if took else 0
             await RisingEdge(dut.clk)
             if gave:
@@ -180,7 +177,7 @@ async def pooled(
     machine, post, pool = case.machine()
     machine.run(post, len(case.results))
     source, sink = StreamSource(dut, "result"), StreamSink(dut, "out", stall=stall, seed=3)
-    buffer = Pooled(tb, group, room)
+    buffer = Pooled(dut, group, room)
     bodies = len(case.results) // case.vectors // group * case.vectors
 
     async def feed() -> None:
@@ -345,7 +342,7 @@ async def cleared_in_the_middle(dut: Any) -> None:
             task.cancel()
         dut.clear.value = 1
         for port in ("result", "side", "window"):
-            getattr(dut, f"{tb.port(port)}__valid").value = 0
+            getattr(dut, f"{port}__valid").value = 0
         for _ in range(rng.randint(1, 3)):
             await RisingEdge(dut.clk)
         dut.clear.value = 0

@@ -48,10 +48,8 @@ class ArithmeticHalf(Component):
         Forgets everything but the instruction table, constants and registers, and stops, from the next cycle on.
     result, side : In(stream(VectorLayout(params)))
         Vectors of results and of partial sums; lanes without a channel hold 0.
-    window_0, window_1 : In(stream(window_lanes × act_bits))
-        Windows of the two convolution buffers.
-    src : In(1)
-        Which of them are looked at; it changes only while `busy` is low, or where no program takes windows.
+    window : In(stream(window_lanes × act_bits))
+        Windows of a convolution buffer. It may be another one after `busy` was low.
     pixel : Out(stream(lanes × act_bits))
         Pixels for the second buffer.
     out : Out(stream(OutputLayout(params)))
@@ -84,7 +82,6 @@ class ArithmeticHalf(Component):
         self._params = params
         buffer = params.buffer
         vectors = stream.Signature(VectorLayout(params))
-        windows = stream.Signature(buffer.window_lanes * buffer.act_bits)
         super().__init__(
             {
                 "program": In(stream.Signature(ConfigWrite)),
@@ -93,9 +90,7 @@ class ArithmeticHalf(Component):
                 "clear": In(1),
                 "result": In(vectors),
                 "side": In(vectors),
-                "window_0": In(windows),
-                "window_1": In(windows),
-                "src": In(1),
+                "window": In(stream.Signature(buffer.window_lanes * buffer.act_bits)),
                 "pixel": Out(stream.Signature(buffer.lanes * buffer.act_bits)),
                 "out": Out(stream.Signature(OutputLayout(params))),
                 "busy": Out(1),
@@ -131,9 +126,8 @@ class ArithmeticHalf(Component):
             table.address.eq(controller.index),
             controller.word.eq(table.word),
             controller.result.eq(self.result.valid),
-            controller.window.eq(Mux(self.src, self.window_1.valid, self.window_0.valid)),
-            self.window_0.ready.eq(controller.take_window & ~self.src),
-            self.window_1.ready.eq(controller.take_window & self.src),
+            controller.window.eq(self.window.valid),
+            self.window.ready.eq(controller.take_window),
             builder.groups.eq(self.config.groups),
             builder.planes.eq(self.config.planes),
             controller.pixel_taken.eq(self.pixel.valid & self.pixel.ready),
@@ -160,9 +154,7 @@ class ArithmeticHalf(Component):
             select.groups.eq(self.config.groups),
             select.planes.eq(self.config.planes),
             select.enable.eq(load.valid & _names(load, Operand.WINDOW)),
-            select.window_0.eq(self.window_0.payload),
-            select.window_1.eq(self.window_1.payload),
-            select.src.eq(self.src),
+            select.window.eq(self.window.payload),
             select.pixel.eq(load.pixel),
             select.vector.eq(load.vector),
             select.count.eq(load.count),

@@ -26,15 +26,14 @@ def layouts(lanes: int) -> list[tuple[int, int, int]]:
 
 
 class WindowSelect(Component):
-    """Takes vector v of pixel t out of one of two windows and puts the planes of its activations together.
+    """Takes vector v of pixel t out of a window and puts the planes of its activations together.
 
     A pixel takes L = lanes / 2^groups lanes, a plane L / 2^planes of them: lane t·L + p·L/2^planes + c of the window
     holds bits act_bits·p and up of channel c. The pixels of a window are counted column by column.
 
     Parameters: params, of the PE.
-    Ports: `groups`, `planes`, constant; `enable`; `window_0`, `window_1` and `src`, which of them; `pixel`; `vector`;
-    `value`: unsigned elements, 0 in lanes beyond `count` and where the pixel has no such channel, all 0 while `enable`
-    is low.
+    Ports: `groups`, `planes`, constant; `enable`; `window`; `pixel`; `vector`; `value`: unsigned elements, 0 in lanes
+    beyond `count` and where the pixel has no such channel, all 0 while `enable` is low.
     Latency: 0 (combinational).
     """
 
@@ -46,9 +45,7 @@ class WindowSelect(Component):
                 "groups": In(range(MAX_GROUPS + 1)),
                 "planes": In(range(MAX_PLANES + 1)),
                 "enable": In(1),
-                "window_0": In(buffer.window_lanes * buffer.act_bits),
-                "window_1": In(buffer.window_lanes * buffer.act_bits),
-                "src": In(1),
+                "window": In(buffer.window_lanes * buffer.act_bits),
                 "pixel": In(range(MAX_WINDOW_PIXELS)),
                 "vector": In(range(params.vectors)),
                 "count": In(range(params.alu_lanes)),
@@ -66,11 +63,10 @@ class WindowSelect(Component):
             Signal(self._params.alu_lanes * bits, name=f"plane_{plane}") for plane in range(1 << MAX_PLANES)
         ]
         with m.If(self.enable):
-            for src, window in enumerate((self.window_0, self.window_1)):
-                with m.If(self.src == src), m.Switch(self.pixel):
-                    for pixel in range(MAX_WINDOW_PIXELS):
-                        with m.Case(pixel):
-                            m.d.comb += word.eq(window.word_select(pixel, lanes * bits))
+            with m.Switch(self.pixel):
+                for pixel in range(MAX_WINDOW_PIXELS):
+                    with m.Case(pixel):
+                        m.d.comb += word.eq(self.window.word_select(pixel, lanes * bits))
             with m.Switch(Cat(self.planes, self.groups)):
                 for groups, planes, width in layouts(lanes):
                     with m.Case(planes | groups << len(self.planes)):
