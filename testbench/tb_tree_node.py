@@ -109,7 +109,7 @@ async def distribution(dut: Any, pace: tuple[float, float]) -> None:
         for unit in {u: 0 for units in UNITS for u in units if not flits or chance.random() < 0.6}:
             mask = chance.randrange(1, 16) | chance.getrandbits(12) << 4
             flits += write(unit, 0, mask, *[0, 0xFFFF][: chance.randrange(3)])
-        flits += write(0x10, 0, 0, 0) + write(0xFFFF, 0, 0xF) + write(ROOT, 2, 0, 5) + write(ROOT, 0)
+        flits += write(0x10, 0, 0, 0) + write(0xFFFF, 0, 0xF) + write(ROOT, 6, 0, 5) + write(ROOT, 0)
         for _ in range(chance.randrange(1, 8)):
             counter += 1
             flits.append(counter)
@@ -159,6 +159,51 @@ async def collection(dut: Any, pace: tuple[float, float]) -> None:
     for leaf, source in enumerate(tb.up):
         assert [flit for flit in received if flit >> 10 == leaf] == [flit for _, flit in source.taken]
         assert source.taken, f"leaf {leaf} sent nothing"
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+@cocotb.parametrize(pace=PACES, count=[2, 3, LEAVES])
+async def turns(dut: Any, pace: tuple[float, float], count: int) -> None:
+    """Leaves that take turns, of different lengths: their flits in a circle, whatever pace each has."""
+    idle, stall = pace
+    chance = random.Random(35 + count)
+    tb = TB(dut, idle=idle, stall=stall)
+    await tb.begin()
+    leaves = sorted(chance.sample(range(LEAVES), count))
+    length = {leaf: chance.randint(1, 5) for leaf in leaves}
+    nodes: dict[int, dict[int, int]] = {ROOT: {}}
+    for leaf in leaves:
+        if LEVELS > 1:
+            nodes.setdefault(ROOT + 1 + leaf // 4, {})[leaf % 4] = length[leaf]
+        child = leaf // 4 ** (LEVELS - 1)
+        nodes[ROOT][child] = nodes[ROOT].get(child, 0) + length[leaf]
+    for unit, turn in nodes.items():
+        words = [turn.get(child, 0) if len(turn) > 1 else 0 for child in range(4)]
+        await tb.source.run(write(unit, 1, min(turn) + 1, *words))
+    await tb.wait(SETTLED * (4 if stall else 1))
+    for leaf, source in enumerate(tb.up):
+        cocotb.start_soon(source.run(tb.words(leaf)))
+    cocotb.start_soon(tb.sink.run(cycles=1_000_000))
+    await tb.wait(400)
+    wanted = [leaf for leaf in leaves for _ in range(length[leaf])]
+    got = [flit for _, flit in tb.sink.taken]
+    assert len(got) > 2 * len(wanted), f"{len(got)} flits"
+    assert [flit >> 10 for flit in got] == [wanted[n % len(wanted)] for n in range(len(got))]
+    for leaf in leaves:
+        mine = [flit for flit in got if flit >> 10 == leaf]
+        assert mine == [flit for _, flit in tb.up[leaf].taken][: len(mine)], f"leaf {leaf}"
+    if pace == PACES[0]:
+        cycles = [cycle for cycle, _ in tb.sink.taken]
+        assert cycles == list(range(cycles[0], cycles[0] + len(cycles))), "1 flit a cycle, also between turns"
+    # Selected anew without turns, a child stays selected.
+    last = leaves[-1]
+    for unit in nodes:
+        await tb.source.run(write(unit, 2, 0, 0, 0, 0))
+    await tb.source.run(tb.open_one(last))
+    await tb.wait(SETTLED * (4 if stall else 1))
+    begin = len(tb.sink.taken)
+    await tb.wait(60)
+    assert {flit >> 10 for _, flit in tb.sink.taken[begin:]} == {last}
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")

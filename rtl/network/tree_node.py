@@ -1,10 +1,10 @@
 """One node of the distribution tree and of the collection tree."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from amaranth.hdl import Module, Signal
-from amaranth.lib import enum
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, enum
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from ohmweave.check import whole
@@ -12,7 +12,7 @@ from ohmweave.rtl.flit import CONFIG_BITS, flit_stream
 from ohmweave.rtl.network.config_receiver import ConfigReceiver
 from ohmweave.rtl.network.router import Router
 
-__all__ = ["FIRST_NODE_UNIT", "RADIX", "NodeRegister", "TreeNode", "node_writes"]
+__all__ = ["FIRST_NODE_UNIT", "MAX_TURN", "RADIX", "NodeRegister", "TreeNode", "node_writes"]
 
 #: Children of a node.
 RADIX = 4
@@ -27,30 +27,51 @@ class NodeRegister(enum.IntEnum):
 
     CHILDREN  bit n: data of the distribution tree go to child n
     SELECT    0: the collection is closed; n + 1: it takes the flits of child n
+    TURN + n  flits of child n after which the next child with a turn is taken from, and so on in a circle; 0: the
+              child has no turn, and if it is selected it stays so
     """
 
     CHILDREN = 0
     SELECT = 1
+    TURN = 2
 
 
-def node_writes(*, children: Iterable[int] = (), select: int | None = None) -> dict[int, int]:
-    """Address → word that makes a node send data to `children` and collect from the child `select`."""
-    enabled = set(children)
-    for child in (*enabled, *(() if select is None else (select,))):
+#: The longest turn, in flits.
+MAX_TURN = 2**16 - 1
+
+
+def node_writes(
+    *, children: Iterable[int] = (), select: int | None = None, turns: Mapping[int, int] | None = None
+) -> dict[int, int]:
+    """Address → word that makes a node send data to `children` and collect from some of them.
+
+    select  the child that is taken from, or that has the first turn
+    turns   child → flits of its turn, where several are taken from
+    """
+    enabled, lengths = set(children), dict(turns or {})
+    for child in (*enabled, *lengths, *(() if select is None else (select,))):
         if child not in range(RADIX):
             raise ValueError(f"A node's child must be from 0 to {RADIX - 1}, not {child!r}")
-    mask = sum(1 << child for child in enabled)
-    return {NodeRegister.CHILDREN: mask, NodeRegister.SELECT: 0 if select is None else select + 1}
+    for length in lengths.values():
+        whole("The turn of a node's child", length, 1, MAX_TURN, error=ValueError)
+    return {
+        NodeRegister.CHILDREN: sum(1 << child for child in enabled),
+        NodeRegister.SELECT: 0 if select is None else select + 1,
+        **{NodeRegister.TURN + child: lengths.get(child, 0) for child in range(RADIX)},
+    }
 
 
 class TreeNode(Component):
-    """Sends flits from its parent to 1 to 4 children, and those of one child up to its parent.
+    """Sends flits from its parent to 1 to 4 children, and those of one child, or of several in turn, up to its parent.
 
     Configuration flits from the parent go to all children and to the node's own registers (`NodeRegister`),
     data flits to the children that are enabled. After reset both trees are closed. Writes to other addresses
     are ignored. Data for a node whose children are all closed wait, and everything behind them: open a path first.
     Data do not reach the node's receiver, so that they do not end a packet there as they do in a PE: a packet
     must be sent whole.
+
+    Turns put the parts of pixels together that several children compute: each sends as many flits of every pixel as
+    its turn has. A child whose turn has come is waited for, however long it takes.
 
     Order is kept: a data flit waits until the configuration flits before it have become the node's routes.
     (Re-ReRAM, section VI and Fig. 9: fat tree with multicast 1 to 4, and a 4-to-1 collection.)
@@ -83,6 +104,8 @@ class TreeNode(Component):
     ------
     TypeError
         `link_bits` is not a number of its range.
+
+    `node_writes` refuses children that a node does not have, and turns that are not from 1 to `MAX_TURN` flits.
     """
 
     def __init__(self, *, link_bits: int, registered_ready: bool = False):
@@ -139,13 +162,32 @@ class TreeNode(Component):
 
         children = Signal(RADIX)
         select = Signal(range(RADIX + 1))
+        turns = Signal(data.ArrayLayout(CONFIG_BITS, RADIX))
+        taken = Signal(CONFIG_BITS)  # flits of the present turn
+        turn = Signal(CONFIG_BITS)
+        following = Signal.like(select)
+        with m.Switch(select):
+            for n in range(RADIX):
+                others = [(n + step) % RADIX for step in range(1, RADIX + 1)]
+                with m.Case(n + 1):
+                    m.d.comb += turn.eq(turns[n])
+                    for other in reversed(others):  # the first of them that has a turn
+                        with m.If(turns[other] != 0):
+                            m.d.comb += following.eq(other + 1)
+        with m.If(Cat(up.valid & up.ready for up in collection.i).any() & (turn != 0)):
+            m.d.sync += taken.eq(taken + 1)
+            with m.If(taken + 1 == turn):
+                m.d.sync += [taken.eq(0), select.eq(following)]
         write = receiver.config.payload
         m.d.comb += [receiver.unit.eq(self.unit), receiver.config.ready.eq(1)]
         with m.If(receiver.config.valid), m.Switch(write.address):
             with m.Case(NodeRegister.CHILDREN):
                 m.d.sync += children.eq(write.data)
             with m.Case(NodeRegister.SELECT):
-                m.d.sync += select.eq(write.data)
+                m.d.sync += [select.eq(write.data), taken.eq(0)]
+            for n in range(RADIX):
+                with m.Case(NodeRegister.TURN + n):
+                    m.d.sync += [turns[n].eq(write.data), taken.eq(0)]
         # The local output is closed to data: only configuration, which goes everywhere, gets there.
         m.d.comb += [distribution.routes[n].eq(children[n]) for n in range(RADIX)]
         m.d.comb += collection.routes[0].eq(select)

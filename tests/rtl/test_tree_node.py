@@ -8,7 +8,14 @@ from amaranth.hdl import Module
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from ohmweave.rtl.flit import flit_stream
-from ohmweave.rtl.network.tree_node import FIRST_NODE_UNIT, RADIX, NodeRegister, TreeNode, node_writes
+from ohmweave.rtl.network.tree_node import (
+    FIRST_NODE_UNIT,
+    MAX_TURN,
+    RADIX,
+    NodeRegister,
+    TreeNode,
+    node_writes,
+)
 from ohmweave.testbench.runner import SIMULATORS, available, run_testbench
 
 
@@ -57,11 +64,20 @@ def test_refusals(link_bits: Any) -> None:
 
 
 def test_node_writes() -> None:
-    assert node_writes(children=[0, 3], select=2) == {NodeRegister.CHILDREN: 0b1001, NodeRegister.SELECT: 3}
-    assert node_writes(children=iter([1, 1])) == {NodeRegister.CHILDREN: 0b0010, NodeRegister.SELECT: 0}
+    none = {NodeRegister.TURN + n: 0 for n in range(RADIX)}
+    assert node_writes(children=[0, 3], select=2) == {0: 0b1001, NodeRegister.SELECT: 3} | none
+    assert node_writes(children=iter([1, 1])) == {0: 0b0010, NodeRegister.SELECT: 0} | none
+    assert node_writes(select=1, turns={1: 7, 3: MAX_TURN}) == {0: 0, 1: 2} | none | {3: 7, 5: MAX_TURN}
 
 
-@pytest.mark.parametrize("arguments", [{"children": [0, 4]}, {"select": 4}])
+@pytest.mark.parametrize("length", [0, MAX_TURN + 1])
+def test_turns_refused(length: int) -> None:
+    message = f"The turn of a node's child must be a whole number from 1 to {MAX_TURN}, not {length}"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        node_writes(select=0, turns={0: length})
+
+
+@pytest.mark.parametrize("arguments", [{"children": [0, 4]}, {"select": 4}, {"turns": {4: 1}}])
 def test_node_writes_refusals(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"^A node's child must be from 0 to 3, not 4$"):
         node_writes(**arguments)
