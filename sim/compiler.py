@@ -1,10 +1,11 @@
 """Compiles stages onto a chip: a row of neighbouring PEs for each, and everything that configures them.
 
 Two ways: all stages of a chain at once, each on a PE of its own and the next its neighbour (`compile_chain`); or one
-pass of one stage at a time, on as many PEs as its rows need (`compile_pass`).
+round of one stage at a time, on as many PEs as its rows and columns need (`compile_pass`).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from ohmweave.sim.tiling import Columns, Tiling, tile
 __all__ = ["compile_chain", "compile_pass", "is_chain", "tiled"]
 
 Routes = dict[SwitchOutput, SwitchInput]
+Pair = tuple[int, int]
 
 
 def tiled(stage: Stage, params: GroupParams) -> Tiling:
@@ -37,11 +39,41 @@ def tiled(stage: Stage, params: GroupParams) -> Tiling:
         raise OhmweaveError(
             f"{stage.name} needs {len(tiling.shares)} PEs for its rows, and the chip has {params.pes}"
         )
-    # What no PE can be configured for is refused before anything runs; passes of as many channels are alike.
-    for outs in {behind - first: (first, behind) for first, behind in tiling.passes}.values():
-        for place in range(len(tiling.shares)):
-            _plan(tiling, params, place, outs)
+    # What no PE can be configured for is refused before anything runs.
+    _check(tiling, params)
+    return _side_by_side(tiling, params)
+
+
+def _check(tiling: Tiling, params: GroupParams) -> None:
+    """Raise for what a PE cannot do; passes of as many channels are alike."""
+    for among in tiling.rounds:
+        for outs in {behind - first: (first, behind) for first, behind in among}.values():
+            for place in range(len(tiling.shares)):
+                _plan(tiling, params, place, outs, among)
+
+
+def _side_by_side(tiling: Tiling, params: GroupParams) -> Tiling:
+    """As many passes at once as the chip has rows of PEs for.
+
+    The collection takes the parts of each pixel in turns, so that each part has to be whole flits.
+    """
+    bits = _raw_bits(tiling.stage) or tiling.stage.result.bits
+    if any((behind - first) * bits % params.pe.link_bits for first, behind in tiling.passes):
+        return tiling
+    for together in range(min(len(tiling.passes), params.pes // _block(tiling)), 1, -1):
+        wider = replace(tiling, together=together)
+        try:
+            _check(wider, params)
+        except OhmweaveError:  # a pixel of so many channels is too long for a receiver
+            continue
+        return wider
     return tiling
+
+
+def _block(tiling: Tiling) -> int:
+    """PEs from the first of a row to that of the next, such that the trees reach every row by branches of its own."""
+    rows = len(tiling.shares)
+    return next((size for size in (1, 2, 4) if rows <= size), 1 << 30)
 
 
 def is_chain(graph: Graph, tilings: Sequence[Tiling], params: GroupParams) -> bool:
@@ -58,32 +90,48 @@ def is_chain(graph: Graph, tilings: Sequence[Tiling], params: GroupParams) -> bo
 
 
 def compile_pass(tiling: Tiling, number: int, params: GroupParams, columns: Columns | None = None) -> Program:
-    """One pass of a stage: its PEs in a row, all listening to the tree, each adding to what the one before sends.
+    """One round of passes of a stage: each a row of PEs, each of which adds to what the one before sends.
+
+    All PEs listen to the tree, and the collection puts together what the last of each row sends of a pixel.
 
     columns  what the arrays hold, where channels were pruned
     """
-    stage, outs = tiling.stage, tiling.passes[number]
-    inbound = _inbound(stage, outs)
+    stage, among = tiling.stage, tiling.rounds[number]
     raw_bits = _raw_bits(stage)
-    units = _path(params)[: len(tiling.shares)]
+    bits = raw_bits or stage.result.bits
+    rows = _rows(tiling, params, len(among))
     parts = []
-    for place, unit in enumerate(units):
-        routes: Routes = {SwitchOutput.MAIN: SwitchInput.TREE}
-        if place:
-            routes[SwitchOutput.SIDE] = _from(unit, units[place - 1])
-        if place + 1 < len(units):
-            routes[_to(unit, units[place + 1])] = SwitchInput.CORE
-        else:
-            routes[SwitchOutput.COLLECTION] = SwitchInput.CORE
-            if stage.side is not None:
-                routes[SwitchOutput.SHORTCUT] = SwitchInput.TREE
-        parts.append((unit, _share(tiling, params, place, outs, columns), routes))
-    outbound = Outbound(
-        ((outs[1] - outs[0]) // stage.merged, *stage.result.shape[1:]),
-        raw_bits or stage.result.bits,
-        stage.raw,
-    )
-    return _program(params, parts, inbound, outbound, (Placed(stage.name, tuple(units)),), units, units[-1])
+    for units, outs in zip(rows, among, strict=True):
+        for place, unit in enumerate(units):
+            routes: Routes = {SwitchOutput.MAIN: SwitchInput.TREE}
+            if place:
+                routes[SwitchOutput.SIDE] = _from(unit, units[place - 1])
+            if place + 1 < len(units):
+                routes[_to(unit, units[place + 1])] = SwitchInput.CORE
+            else:
+                routes[SwitchOutput.COLLECTION] = SwitchInput.CORE
+                if stage.side is not None:
+                    routes[SwitchOutput.SHORTCUT] = SwitchInput.TREE
+            parts.append((unit, _share(tiling, params, place, outs, among, columns), routes))
+    whole = (among[0][0], among[-1][1])
+    outbound = Outbound(((whole[1] - whole[0]) // stage.merged, *stage.result.shape[1:]), bits, stage.raw)
+    turns = {
+        units[-1]: -(-(behind - first) * bits // params.pe.link_bits)
+        for units, (first, behind) in zip(rows, among, strict=True)
+    }
+    entries = [unit for units in rows for unit in units]
+    placed = (Placed(stage.name, tuple(entries)),)
+    return _program(params, parts, _inbound(stage, whole), outbound, placed, entries, turns)
+
+
+def _rows(tiling: Tiling, params: GroupParams, count: int) -> list[list[int]]:
+    """Rows of neighbouring PEs; several of them such that the trees reach each by branches of its own, in order."""
+    rows = len(tiling.shares)
+    if count == 1:
+        return [_path(params)[:rows]]
+    block = _block(tiling)
+    around = [0, 1, 3, 2][:rows]  # a quad's PEs in a circle
+    return [[first + place for place in around] for first in range(0, count * block, block)]
 
 
 def compile_chain(tilings: Sequence[Tiling], params: GroupParams) -> Program:
@@ -99,15 +147,15 @@ def compile_chain(tilings: Sequence[Tiling], params: GroupParams) -> Program:
             if place + 1 < len(units)
             else SwitchOutput.COLLECTION: SwitchInput.CORE,
         }
-        parts.append((unit, _share(tiling, params, 0, tiling.passes[0]), routes))
+        parts.append((unit, _share(tiling, params, 0, tiling.passes[0], tiling.passes), routes))
     first, last = tilings[0].stage, tilings[-1].stage
     outbound = Outbound(last.result.shape, _raw_bits(last) or last.result.bits, last.raw)
     placed = tuple(Placed(each.stage.name, (unit,)) for each, unit in zip(tilings, units, strict=True))
     inbound = _inbound(first, tilings[0].passes[0])
-    return _program(params, parts, inbound, outbound, placed, units[:1], units[-1])
+    return _program(params, parts, inbound, outbound, placed, units[:1], {units[-1]: 1})
 
 
-def _inbound(stage: Stage, outs: tuple[int, int]) -> Inbound:
+def _inbound(stage: Stage, outs: Pair) -> Inbound:
     if stage.side is None:
         return Inbound(stage.main.shape[0], stage.main.bits)
     return Inbound(stage.main.shape[0], stage.main.bits, outs[1] - outs[0], stage.side.bits)
@@ -122,18 +170,29 @@ def _share(
     tiling: Tiling,
     params: GroupParams,
     place: int,
-    outs: tuple[int, int],
+    outs: Pair,
+    among: Sequence[Pair],
     columns: Columns | None = None,
 ) -> Share:
-    made = _plan(tiling, params, place, outs, pruned=columns is not None)
+    made = _plan(tiling, params, place, outs, among, pruned=columns is not None)
     return share_config(made, tiling, params.pe, tile=place, outs=outs, columns=columns)
 
 
 def _plan(
-    tiling: Tiling, params: GroupParams, place: int, outs: tuple[int, int], *, pruned: bool = False
+    tiling: Tiling,
+    params: GroupParams,
+    place: int,
+    outs: Pair,
+    among: Sequence[Pair],
+    *,
+    pruned: bool = False,
 ) -> Plan:
-    """What a PE does for a pass; `OhmweaveError` names the stage if it cannot."""
-    inbound = _inbound(tiling.stage, outs)
+    """What a PE does for a pass among those of its round; `OhmweaveError` names the stage if it cannot."""
+    before = among[0][0]
+    inbound = _inbound(tiling.stage, (before, among[-1][1]))
+    side_first = 0
+    if inbound.side_bits:
+        side_first = inbound.main_bits // inbound.side_bits + outs[0] - before
     try:
         return plan(
             tiling,
@@ -141,7 +200,7 @@ def _plan(
             tile=place,
             channels=outs[1] - outs[0],
             link_channels=inbound.pixel_bits // inbound.bits,
-            side_first=inbound.main_bits // inbound.side_bits if inbound.side_bits else 0,
+            side_first=side_first,
             raw_bits=_raw_bits(tiling.stage) or RAW_BITS,
             pruned=pruned,
         )
@@ -156,7 +215,7 @@ def _program(
     outbound: Outbound,
     placed: tuple[Placed, ...],
     entries: Sequence[int],
-    leaves: int,
+    turns: Mapping[int, int],
 ) -> Program:
     if params.pe.link_bits < CONFIG_BITS:
         raise OhmweaveError(f"link_bits must be at least {CONFIG_BITS}, not {params.pe.link_bits}")
@@ -167,7 +226,7 @@ def _program(
             (Region.ROUTES.address(local), word) for local, word in register_writes(RoutesLayout(), words)
         ]
         config += packets(unit, [*opened, *share.writes])
-    config += _tree(params, entries, leaves)
+    config += _tree(params, entries, turns)
     return Program(
         params=params,
         levels={unit: share.levels for unit, share, _ in parts},
@@ -198,19 +257,28 @@ def _to(here: int, there: int) -> SwitchOutput:
     return SwitchOutput(SwitchOutput.NORTH + _side(here, there))
 
 
-def _tree(params: GroupParams, entries: Sequence[int], last: int) -> list[int]:
-    """Flits that open the distribution tree down to some PEs and the collection tree up from one."""
+def _tree(params: GroupParams, entries: Sequence[int], turns: Mapping[int, int]) -> list[int]:
+    """Flits that open the distribution tree down to some PEs and the collection tree up from some.
+
+    turns  PE → flits that it sends of a pixel; where there are several, they take turns in the order of their numbers
+    """
     children: dict[int, set[int]] = {}
-    selects: dict[int, int] = {}
+    collected: dict[int, dict[int, int]] = {}
     for level in range(params.levels):
         below = RADIX ** (params.levels - level)
         for unit in entries:
             children.setdefault(node_unit(level, unit // below), set()).add(unit // (below // RADIX) % RADIX)
-        selects[node_unit(level, last // below)] = last // (below // RADIX) % RADIX
-    flits: list[int] = []
-    for node in sorted({*children, *selects}):
-        writes: Mapping[int, int] = node_writes(
-            children=sorted(children.get(node, ())), select=selects.get(node)
+        for unit, flits in turns.items():
+            taken = collected.setdefault(node_unit(level, unit // below), {})
+            child = unit // (below // RADIX) % RADIX
+            taken[child] = taken.get(child, 0) + flits
+    config: list[int] = []
+    for node in sorted({*children, *collected}):
+        taken = collected.get(node, {})
+        writes = node_writes(
+            children=sorted(children.get(node, ())),
+            select=min(taken, default=None),
+            turns=taken if len(taken) > 1 else None,
         )
-        flits += packets(node, writes.items())
-    return flits
+        config += packets(node, writes.items())
+    return config

@@ -89,7 +89,7 @@ LAYERS: tuple[Layer, ...] = (
     _layer(1, 128, 256, 28, 2),
     _layer(3, 256, 256, 14),
     _layer(3, 256, 512, 14, 2),
-    _layer(1, 256, 512, 14, 2),
+    _layer(1, 256, 512, 14, 2, link_bits=32),
     _layer(3, 512, 512, 7),
     replace(_layer(1, 512, 1000, 1, logits=True), name="fully connected 512→1000"),
 )
@@ -163,10 +163,9 @@ class Measured:
         return self.interval - self.busy
 
 
-def layer_params(params: GroupParams, link_bits: int, levels: int) -> GroupParams:
+def layer_params(params: GroupParams, link_bits: int) -> GroupParams:
     """The chip with links of that width."""
-    pe = replace(params.pe, link_bits=link_bits)
-    return replace(params, pe=pe, levels=levels)
+    return replace(params, pe=replace(params.pe, link_bits=link_bits))
 
 
 def layer_graph(layer: Layer, seed: int = 1, bits: int = BITS) -> Graph:
@@ -220,8 +219,10 @@ def layer_graph(layer: Layer, seed: int = 1, bits: int = BITS) -> Graph:
 def bounds(tiling: Tiling, pe: PEParams) -> Bounds:
     """What bounds a stage's interval."""
     stage = tiling.stage
-    channels = [behind - first for first, behind in tiling.passes]
+    # Rows of PEs side by side: the longest counts.
+    channels = [max(behind - first for first, behind in among) for among in tiling.rounds]
     blocks = [-(-each // pe.array.columns_at_once) for each in channels]
+    leave = [among[-1][1] - among[0][0] for among in tiling.rounds]
     _, height, width = stage.result.shape
     sent, bits = stage.sent_shape, stage.main.bits
     flits = flits_per_frame(sent[0] * sent[1] * sent[2], bits, pe.link_bits)
@@ -230,8 +231,8 @@ def bounds(tiling: Tiling, pe: PEParams) -> Bounds:
     return Bounds(
         arrays=tiling.windows * sum(blocks) * tiling.reads * pe.array.read_cycles,
         partials=sum(-(-tiling.windows * each * partial // pe.link_bits) for each in channels),
-        input=flits * len(tiling.passes),
-        output=sum(flits_per_frame(each * height * width, leaving, pe.link_bits) for each in channels),
+        input=flits * len(tiling.rounds),
+        output=sum(flits_per_frame(each * height * width, leaving, pe.link_bits) for each in leave),
     )
 
 
@@ -294,7 +295,7 @@ def measure_passes(
     sent = sent_pixels(stage, images >> (8 - graph.input.bits))
     parts: list[np.ndarray] = []
     interval, busy, latency = 0.0, 0.0, 0
-    for number in range(len(tiling.passes)):
+    for number in range(len(tiling.rounds)):
         program = compile_pass(tiling, number, params, columns[number] if columns is not None else None)
         result = simulate(
             params,
@@ -316,8 +317,8 @@ def measure_passes(
     return Measured(
         name=name,
         link_bits=params.pe.link_bits,
-        pes=len(tiling.shares),
-        passes=len(tiling.passes),
+        pes=tiling.pes,
+        passes=len(tiling.rounds),
         interval=interval,
         latency=latency,
         busy=busy,

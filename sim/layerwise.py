@@ -61,13 +61,13 @@ def run_layers(
     todo = steps(graph)
     last_reader = {name: place for place, step in enumerate(todo) for name in _read(step)}
     by_name = {tiling.stage.result.name: tiling for tiling in tilings}
-    total = sum(len(tiling.passes) for tiling in tilings)
+    total = sum(len(tiling.rounds) for tiling in tilings)
     passes: list[PassRun] = []
     for place, step in enumerate(todo):
         if isinstance(step, Stage):
             tiling = by_name[step.result.name]
             parts = []
-            for number in range(len(tiling.passes)):
+            for number in range(len(tiling.rounds)):
                 progress(len(passes), total)
                 run = _run_pass(tiling, number, values, params, simulate)
                 passes.append(run)
@@ -97,7 +97,8 @@ def _run_pass(
     program = compile_pass(tiling, number, params)
     side = None
     if stage.side is not None:
-        first, behind = tiling.passes[number]
+        among = tiling.rounds[number]
+        first, behind = among[0][0], among[-1][1]
         side = _on_grid(stage.stride, values[stage.side.name][..., first:behind])
     frames = program.encode(sent_pixels(stage, values[stage.main.name]), side)
     return PassRun(tiling, program, simulate(program, frames))

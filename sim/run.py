@@ -85,7 +85,7 @@ def run(
     tilings = [tiled(stage, params) for stage in _named_stages(network, graph)]
     _check_adc(network, tilings, params)
     chain = is_chain(graph, tilings, params)
-    placed = [LayerUse(each.stage.name, None, None, len(each.shares)) for each in tilings]
+    placed = [LayerUse(each.stage.name, None, None, each.pes) for each in tilings]
     if backend == GOLDEN and waves is not None:
         raise OhmweaveError("waveforms need a simulator, and the golden backend is none")
     told = progress or _silent
@@ -275,7 +275,7 @@ def stage_use(tiling: Tiling, passes: Sequence[PassRun]) -> LayerUse:
         cycles += max(int(each.result.busy[unit]) for unit in units) / each.result.shards[0]
         measured = measure(each.result)
         interval += measured.interval if measured.interval is not None else measured.latency
-    return LayerUse(tiling.stage.name, cycles, interval - cycles, len(tiling.shares))
+    return LayerUse(tiling.stage.name, cycles, interval - cycles, tiling.pes)
 
 
 @contextlib.contextmanager

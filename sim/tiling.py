@@ -3,8 +3,9 @@
 Rows: a PE takes as many channels of the input as its convolution buffer holds for the kernel; a stage of more is
 split over PEs that add partial sums up. Kernels of one pixel use more of the array: the receiver cuts a pixel of many
 channels into several words next to each other, which a window of that many columns puts together again.
-Columns: a PE has columns for so many channels of the output; a stage of more is cut into passes. Of a stage of few
-channels several windows share a read (`ohmweave.sim.merging`).
+Columns: a PE has columns for so many channels of the output; a stage of more is cut into passes, which rows of PEs
+side by side do at once as far as the chip has PEs (`ohmweave.sim.compiler`), and else one after the other. Of a stage
+of few channels several windows share a read (`ohmweave.sim.merging`).
 """
 
 from dataclasses import dataclass
@@ -43,9 +44,10 @@ class Tiling:
     slices      bit slices of a weight
     words       words of the buffer that a pixel becomes
     shares      channels that each PE of a row of them takes of the input, (first, behind the last)
-    passes      channels of the output that are computed together, (first, behind the last)
+    passes      channels of the output that one row of PEs computes, (first, behind the last)
     kernel      rows and columns of the window in the buffer
     lanes       lanes of the buffer that a pixel takes
+    together    passes that run at once, each on a row of PEs of its own
     """
 
     stage: Stage
@@ -56,6 +58,19 @@ class Tiling:
     passes: tuple[Pair, ...]
     kernel: Pair
     lanes: int
+    together: int = 1
+
+    @property
+    def rounds(self) -> tuple[tuple[Pair, ...], ...]:
+        """The passes that run at once, one round after the other."""
+        return tuple(
+            self.passes[first : first + self.together] for first in range(0, len(self.passes), self.together)
+        )
+
+    @property
+    def pes(self) -> int:
+        """PEs that work at once."""
+        return len(self.shares) * len(self.rounds[0])
 
     def word(self, tile: int) -> int:
         """Channels of a word in the buffer of a PE."""

@@ -31,7 +31,6 @@ from ohmweave.sim.layer_bench import (
     LAYERS,
     POOLED,
     PRUNED,
-    Layer,
     Measured,
     layer_params,
     measure_layer,
@@ -339,14 +338,14 @@ def compile_file(model: str, calibration: str) -> None:
     assert isinstance(graph, Graph)
     for stage in stages(graph):
         tiling = tiled(stage, PRESETS[ARCH])
-        for number in range(len(tiling.passes)):
+        for number in range(len(tiling.rounds)):
             compile_pass(tiling, number, PRESETS[ARCH])
 
 
 def _layers() -> Iterator[Row]:
     """Every layer shape of ResNet-18 and ResNet-34 against what bounds it."""
     for layer in LAYERS:
-        measured = measure_layer(layer, _layer_chip(layer))
+        measured = measure_layer(layer, layer_params(PRESETS[ARCH], layer.link_bits))
         bound = BOUNDS[measured.bounds.binding]
         yield Row(
             name=layer.name,
@@ -361,7 +360,7 @@ def _layers() -> Iterator[Row]:
 def _pruned() -> Iterator[Row]:
     """Layers of which channels were pruned and the index tables skip the columns, against the same with all of them."""
     for layer in PRUNED:
-        params = _layer_chip(layer)
+        params = layer_params(PRESETS[ARCH], layer.link_bits)
         whole = measure_layer(layer, params)
         for share in (0.5, 0.75):
             measured = measure_pruned(layer, share, params)
@@ -378,7 +377,7 @@ def _pruned() -> Iterator[Row]:
 def _pool() -> Iterator[Row]:
     """Convolution, scale, ReLU and pool: cycles that the arithmetic half adds to those of the array."""
     for layer in POOLED:
-        params = _layer_chip(layer)
+        params = layer_params(PRESETS[ARCH], layer.link_bits)
         plain, pooled = (
             measure_layer(dataclasses.replace(layer, pool=pool), params) for pool in (False, True)
         )
@@ -390,11 +389,6 @@ def _pool() -> Iterator[Row]:
             target=2,
             details=_figures(pooled) | {"cycles without the pool": plain.interval},
         )
-
-
-def _layer_chip(layer: Layer) -> GroupParams:
-    """Four PEs: as many as any layer's rows need."""
-    return layer_params(PRESETS[ARCH], layer.link_bits, 1)
 
 
 def _figures(measured: Measured) -> dict[str, float]:

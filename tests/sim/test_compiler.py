@@ -74,7 +74,7 @@ def chain(net: Graph, params: GroupParams) -> Program:
 def passes(net: Graph, params: GroupParams) -> list[Program]:
     """All passes of all stages."""
     made = tilings(net, params)
-    return [compile_pass(each, number, params) for each in made for number in range(len(each.passes))]
+    return [compile_pass(each, number, params) for each in made for number in range(len(each.rounds))]
 
 
 def parse(config: np.ndarray) -> dict[int, dict[int, int]]:
@@ -180,17 +180,55 @@ def test_a_pass_is_a_row_of_pes_that_add_up() -> None:
 
 
 def test_passes_take_the_channels_in_turn() -> None:
-    """A stage of more channels than columns runs several times, each time with other weights."""
+    """A stage of more channels than columns, on a chip of one PE, runs several times, each time with other weights."""
     net = graph(raw("a", "image", 40, 1, 5))
-    (tiling,) = tilings(net, TINY)
+    single = dataclasses.replace(TINY, levels=0)
+    (tiling,) = tilings(net, single)
     assert tiling.passes == ((0, 16), (16, 32), (32, 40))
+    assert tiling.rounds == tuple((each,) for each in tiling.passes)
     weights = net.nodes[0].weights  # type: ignore[attr-defined]
     for number, (first, behind) in enumerate(tiling.passes):
-        program = compile_pass(tiling, number, TINY)
+        program = compile_pass(tiling, number, single)
         assert program.outbound.shape == (behind - first, 1, 1)
         (levels,) = program.levels.values()
         taken = levels.reshape(-1, 16)[: 25 * 2 : 2, : behind - first].astype(int) - 8
         np.testing.assert_array_equal(taken, weights[first:behind, 0].transpose(2, 1, 0).reshape(25, -1))
+
+
+def test_columns_side_by_side() -> None:
+    """On more PEs the passes run at once; the collection takes the parts of each pixel in turns."""
+    net = graph(raw("a", "image", 40, 1, 5))
+    (tiling,) = tilings(net, TINY)
+    assert tiling.rounds == (((0, 16), (16, 32), (32, 40)),)
+    assert tiling.pes == 3
+    program = compile_pass(tiling, 0, TINY)
+    assert program.outbound.shape == (40, 1, 1)
+    weights = net.nodes[0].weights  # type: ignore[attr-defined]
+    for (unit, levels), (first, behind) in zip(sorted(program.levels.items()), tiling.passes, strict=True):
+        assert unit == first // 16
+        taken = levels.reshape(-1, 16)[: 25 * 2 : 2, : behind - first].astype(int) - 8
+        np.testing.assert_array_equal(taken, weights[first:behind, 0].transpose(2, 1, 0).reshape(25, -1))
+    registers = parse(program.config)[ROOT]
+    # All three listen; 16 sums of 32 bits are 32 flits, 8 are 16.
+    assert [registers[n] for n in range(6)] == [0b111, 1, 32, 32, 16, 0]
+
+
+def test_rows_and_columns_side_by_side() -> None:
+    """Two rows of two PEs; three of two do not fit a chip of four, and run in two rounds."""
+    # 3×3 windows of 16 channels take two arrays of 72 rows.
+    for channels, rounds, pes in ((32, 1, 4), (48, 2, 4)):
+        net = graph(raw("a", "image", channels, 16, 3), shape=(16, 3, 3))
+        (tiling,) = tilings(net, TINY)
+        assert (len(tiling.shares), len(tiling.rounds), tiling.pes) == (2, rounds, pes)
+        assert sorted(compile_pass(tiling, 0, TINY).levels) == [0, 1, 2, 3]
+
+
+def test_parts_that_are_no_whole_flits_run_in_turn() -> None:
+    """33 channels of 4 bits: the last part of a pixel would begin in the middle of a flit."""
+    nodes = (conv("a", "image", 33, 1, 1), raw("b", "a", 1, 33, 1))
+    tiling = tilings(graph(*nodes), TINY)[0]
+    assert [behind - first for first, behind in tiling.passes] != [16, 16, 16]
+    assert len(tiling.rounds) == len(tiling.passes) > 1
 
 
 def test_a_stage_beside_others_is_no_chain() -> None:

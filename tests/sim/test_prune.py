@@ -197,7 +197,7 @@ def test_pruned_columns_cost_no_cycles(share, blocks):
 @pytest.mark.parametrize("share", [0.5, 0.75])
 @pytest.mark.parametrize("layer", PRUNED, ids=lambda layer: layer.name)
 def test_pruned_layers_of_full_size(layer, share):
-    params = layer_params(PRESETS["re-reram"], layer.link_bits, 1)
+    params = layer_params(PRESETS["re-reram"], layer.link_bits)
     whole = measure_layer(layer, params)
     for compact in (False, True):
         pruned = measure_pruned(layer, share, params, compact=compact)
