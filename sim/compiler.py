@@ -114,14 +114,24 @@ def compile_pass(tiling: Tiling, number: int, params: GroupParams, columns: Colu
                     routes[SwitchOutput.SHORTCUT] = SwitchInput.TREE
             parts.append((unit, _share(tiling, params, place, outs, among, columns), routes))
     whole = (among[0][0], among[-1][1])
-    outbound = Outbound(((whole[1] - whole[0]) // stage.merged, *stage.result.shape[1:]), bits, stage.raw)
+    turn = _turn(among, bits, params)
+    shape = ((whole[1] - whole[0]) // stage.merged, *stage.result.shape[1:])
+    outbound = Outbound(shape, bits, stage.raw, rows=len(rows), turn=turn)
     turns = {
-        units[-1]: -(-(behind - first) * bits // params.pe.link_bits)
+        units[-1]: -(-(turn or behind - first) * bits // params.pe.link_bits)
         for units, (first, behind) in zip(rows, among, strict=True)
     }
     entries = [unit for units in rows for unit in units]
     placed = (Placed(stage.name, tuple(entries)),)
     return _program(params, parts, _inbound(stage, whole), outbound, placed, entries, turns)
+
+
+def _turn(among: Sequence[Pair], bits: int, params: GroupParams) -> int:
+    """Channels of a vector, where rows of PEs can take turns by vectors, and hardly wait for each other; 0 else."""
+    channels = {behind - first for first, behind in among}
+    lanes = params.pe.alu_lanes
+    even = len(channels) == 1 and channels.pop() % lanes == 0 and lanes * bits % params.pe.link_bits == 0
+    return lanes if len(among) > 1 and even else 0
 
 
 def _rows(tiling: Tiling, params: GroupParams, count: int) -> list[list[int]]:

@@ -88,11 +88,17 @@ def _padded(values: np.ndarray, channels: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Outbound:
-    """A map as it leaves the chip: (channels, height, width) of numbers of `bits` bits, perhaps signed."""
+    """A map as it leaves the chip: (channels, height, width) of numbers of `bits` bits, perhaps signed.
+
+    rows, turn  channels 0, 1, … of a pixel are those of so many rows of PEs, which send `turn` of theirs at a time;
+                0 for all of them
+    """
 
     shape: tuple[int, int, int]
     bits: int
     signed: bool
+    rows: int = 1
+    turn: int = 0
 
     @property
     def numbers(self) -> int:
@@ -103,6 +109,8 @@ class Outbound:
         """(N, height, width, channels), int64, from flits (N, F)."""
         channels, height, width = self.shape
         values = unpack(flits, self.numbers, self.bits, signed=self.signed)
+        if self.turn:
+            values = values.reshape(len(flits), height * width, -1, self.rows, self.turn).swapaxes(2, 3)
         return values.reshape(len(flits), height, width, channels)
 
 

@@ -180,7 +180,7 @@ FLOAT_WEIGHTS_SENTENCE = f"--weights is for {', '.join(FLOAT_MODELS)}, and a.onn
         ),
         (
             ["run", "lenet5", "--arch", "tiny"],
-            "fc1 needs 8 PEs for its rows, and the chip has 4",
+            "conv1 does not fit a PE: in_width must be a whole number from 1 to 16, not 28",
         ),
         (["export", "lenet5"], "Missing option '--onnx' (see ohmweave export --help)"),
         (["export", "lenet5", "--onnx", "no/a.onnx"], "no/a.onnx cannot be written: No such file or directory"),
@@ -262,8 +262,8 @@ def shipped_graph(monkeypatch, tmp_path):
 
     scale = {"bits": 4, "mult": np.ones(4, np.uint16), "shift": np.full(4, 5, np.int8)}
     nodes = (
-        conv("first", "image", 4, 3, 5, stride=(16, 16), **scale),
-        conv("last", "first", 10, 4, 2, bits=graph.RAW_BITS),
+        conv("first", "image", 4, 3, 5, stride=(4, 4), **scale),
+        conv("last", "first", 10, 4, 7, bits=graph.RAW_BITS),
     )
     (tmp_path / "data").mkdir()
     image = graph.Tensor(name="image", shape=(3, 32, 32), bits=4)

@@ -211,6 +211,15 @@ def test_columns_side_by_side() -> None:
     registers = parse(program.config)[ROOT]
     # All three listen; 16 sums of 32 bits are 32 flits, 8 are 16.
     assert [registers[n] for n in range(6)] == [0b111, 1, 32, 32, 16, 0]
+    # Parts of the same size take turns by vectors of 8.
+    (tiling,) = tilings(graph(raw("a", "image", 32, 1, 5)), TINY)
+    program = compile_pass(tiling, 0, TINY)
+    registers = parse(program.config)[ROOT]
+    assert [registers[n] for n in range(6)] == [0b11, 1, 16, 16, 0, 0]
+    assert (program.outbound.rows, program.outbound.turn) == (2, 8)
+    numbers = np.array([0, 16, 8, 24])[:, None] + np.arange(8)  # the order on the link
+    flits = np.stack([numbers.reshape(-1), np.zeros(32, int)], axis=1).reshape(1, -1)
+    np.testing.assert_array_equal(program.decode(flits.astype(np.uint16)).reshape(-1), np.arange(32))
 
 
 def test_rows_and_columns_side_by_side() -> None:

@@ -46,7 +46,7 @@ def test_bounds_by_hand():
 
 
 def test_the_ends_bind_no_layer():
-    """Links are wide enough for frames and results; the fully connected layer's few flits stand beside a single window."""
+    """Links are wide enough for frames and results; the fully connected layer's few flits are beside one window."""
     for each in LAYERS[:-1]:
         found = bound(each)
         assert found.binding in ("arrays", "partials"), each.name
@@ -68,7 +68,9 @@ def test_outputs_use_all_numbers(each):
         Layer(name="3×3", channels=8, outputs=8, size=12, kernel=3),
         Layer(name="3×3/2", channels=8, outputs=16, size=12, kernel=3, stride=2),
         Layer(name="rows over two PEs, pooled", channels=16, outputs=8, size=8, kernel=3, pool=True),
-        Layer(name="several passes", channels=32, outputs=20, size=1, logits=True),
+        Layer(name="rows and columns over four PEs", channels=16, outputs=32, size=8, kernel=3),
+        Layer(name="more than the chip's PEs", channels=16, outputs=48, size=8, kernel=3, pool=True),
+        Layer(name="columns over two PEs", channels=32, outputs=20, size=1, logits=True),
     ],
     ids=lambda small: small.name,
 )
