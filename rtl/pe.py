@@ -107,7 +107,7 @@ class PE(Component):
         switch ─ main receiver ─ spreader ─ buffer 0 ─┐
                                                       ├─ ReRAM half ─ arithmetic half ─ sender ─ switch
         switch ─ shortcut receiver ──┬──── buffer 1 ──┘        │ ↑ windows │ ↑ side receiver ─ switch
-                                     └──── pixels ─────────────┴───────────┘
+                                     └──── splitter ─ pixels ──┴───────────┘
 
     The ReRAM half reads the buffer that its R-type instruction names, the arithmetic half the other one (until the
     first of them: buffer 1), so that frames may come to either in turn. A program whose arithmetic half takes windows
