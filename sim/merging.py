@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from ohmweave.params import PEParams
+from ohmweave.rtl.reram_half.signs import sign_scheme, slices_of
 from ohmweave.rtl.splitter import MAX_MERGED
 from ohmweave.sim.stages import Scale, Stage
 
@@ -21,6 +22,8 @@ def merged(stage: Stage, pe: PEParams) -> Stage:
     array, buffer = pe.array, pe.buffer
     planes = stage.main.bits // buffer.act_bits
     channels = stage.out_channels
+    slices = slices_of(max(stage.weight_bits, array.cell_bits), array)
+    outs = array.cols // (slices * sign_scheme(array).signs)
     # A finite ADC would clip the sums of more rows elsewhere. Residuals and frames' sums belong to single pixels.
     if not array.lossless or stage.side is not None or stage.whole_frame or stage.expanded is not None:
         return stage
@@ -37,7 +40,7 @@ def merged(stage: Stage, pe: PEParams) -> Stage:
             stage.conv_size[1] % pixels == 0
             and kernel[1] <= buffer.max_kernel
             and stride <= buffer.max_kernel
-            and pixels * channels <= min(pe.alu_lanes, array.cols, buffer.lanes // waiting)
+            and pixels * channels <= min(pe.alu_lanes, outs, buffer.lanes // waiting)
             and stage.main.shape[0] <= buffer.pixel_lanes(kernel) // max(planes, 1)
         )
 

@@ -19,13 +19,13 @@ SEED = 7
 
 def network(
     channels: int, *, inputs: int = 1, size: int = 12, kernel: int = 3, stride: int = 1, pad: int = 1,
-    pool: int = 0, bits: int = 4, zero_point: int = 0,
+    pool: int = 0, bits: int = 4, weight_bits: int = 4, zero_point: int = 0,
 ) -> Graph:  # fmt: skip
     """One convolution, pooled perhaps, and one of a single pixel whose sums are the output."""
     random = np.random.default_rng(SEED)
     weights = random.integers(-8, 8, (channels, inputs, kernel, kernel)).astype(np.int16)
     conv = Conv(
-        name="conv", input="image", weights=weights, weight_bits=4, stride=(stride, stride), pads=(pad,) * 4,
+        name="conv", input="image", weights=weights, weight_bits=weight_bits, stride=(stride, stride), pads=(pad,) * 4,
         bias=random.integers(-50, 400, channels), mult=random.integers(200, 900, channels).astype(np.uint16),
         shift=np.full(channels, 12, np.int8), bits=bits, high=(1 << bits) - 1,
     )  # fmt: skip
@@ -55,6 +55,9 @@ CASES = [
     (network(2, pool=3), 2),
     (network(2, pool=2, bits=8), 2),
     (network(2, inputs=3, pool=2, zero_point=5), 2),
+    (network(2, pool=2, weight_bits=8), 2),  # 4 columns of two slices each
+    (network(2, weight_bits=16), 2),  # all 16 columns
+    (network(3, weight_bits=16), 1),
 ]
 
 
@@ -94,6 +97,6 @@ def test_merged_layers(graph, pixels):
     for stage, together in ((first, pixels), (last, merged(last, TINY.pe).merged)):
         windows = stage.conv_size[0] * stage.conv_size[1] // together
         blocks = -(-stage.out_channels * together // TINY.pe.array.columns_at_once)
-        planes = stage.main.bits // TINY.pe.buffer.act_bits
-        bounds.append(windows * blocks * planes * TINY.pe.array.read_cycles)
+        passes = stage.main.bits // TINY.pe.buffer.act_bits * stage.weight_bits // TINY.pe.array.cell_bits
+        bounds.append(windows * blocks * passes * TINY.pe.array.read_cycles)
     assert report.cycles.interval <= max(bounds)
