@@ -142,7 +142,14 @@ def tile(stage: Stage, pe: PEParams) -> Tiling:
         )
     tiles = -(-channels // (capacity * words))
     share = -(-channels // tiles)
-    outs = array.cols // (slices * sign_scheme(array).signs)
+    # Columns of a block of channels, all slices and signs of its weights, which no pass can do with fewer.
+    block = array.columns_at_once * slices * sign_scheme(array).signs
+    if block > array.cols:
+        raise OhmweaveError(
+            f"{array.columns_at_once} channels of {stage.weight_bits}-bit weights take {block} columns, "
+            f"and the array has {array.cols}"
+        )
+    outs = array.cols // block * array.columns_at_once
     # A side tensor, or what is pooled, waits in the second buffer: a pixel of it is one word there.
     waiting = [stage.side.bits] if stage.side is not None else []
     waiting += [stage.result.bits] if stage.pool is not None else []

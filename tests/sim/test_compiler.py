@@ -195,6 +195,18 @@ def test_passes_take_the_channels_in_turn() -> None:
         np.testing.assert_array_equal(taken, weights[first:behind, 0].transpose(2, 1, 0).reshape(25, -1))
 
 
+def test_a_block_of_columns_that_the_array_does_not_have() -> None:
+    """Positive and negative halves of four slices each, for the 4 channels that are read at once."""
+    array = dataclasses.replace(TINY.pe.array, sign_scheme="pairs")
+    pairs = dataclasses.replace(TINY, pe=dataclasses.replace(TINY.pe, array=array))
+    net = graph(conv("a", "image", 1, 1, 1, weight_bits=16), raw("b", "a", 1, 1, 5))
+    with pytest.raises(OhmweaveError) as caught:
+        tilings(net, pairs)
+    sentence = "a does not fit a PE: 4 channels of 16-bit weights take 32 columns, and the array has 16"
+    assert str(caught.value) == sentence
+    assert tilings(net, TINY)
+
+
 def test_columns_side_by_side() -> None:
     """On more PEs the passes run at once; the collection takes the parts of each pixel in turns."""
     net = graph(raw("a", "image", 40, 1, 5))

@@ -1,10 +1,13 @@
 """Random networks and graphs through the netlist: the outputs are the golden model's, whatever their layers."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from ohmweave.errors import OhmweaveError
+from ohmweave.params import GroupParams
 from ohmweave.presets import PRESETS
 from ohmweave.sim.compiler import is_chain, tiled
 from ohmweave.sim.images import ImageSet
@@ -37,14 +40,24 @@ def mismatches(seed: int, images: int = 3) -> int:
     return run(network, ImageSet("random", pixels, None), TINY, arch="tiny").report.mismatches
 
 
-def graph_mismatches(seed: int, backend: str = "cxxrtl", images: int = 2) -> int:
+def chip(
+    *, levels: int = TINY.levels, link_bits: int = TINY.pe.link_bits, sign_scheme: str = "offset"
+) -> GroupParams:
+    """`tiny` with some knobs turned."""
+    array = replace(TINY.pe.array, sign_scheme=sign_scheme)
+    return replace(TINY, levels=levels, pe=replace(TINY.pe, link_bits=link_bits, array=array))
+
+
+def graph_mismatches(seed: int, backend: str = "cxxrtl", images: int = 2, params: GroupParams = TINY) -> int:
     graph = random_graph(seed, GRAPH_LIMITS)
-    tilings = [tiled(stage, TINY) for stage in stages(graph)]
+    tilings = [tiled(stage, params) for stage in stages(graph)]
     parts = [f"{each.stage.name}: {len(each.shares)} PEs, {len(each.passes)} passes" for each in tilings]
-    print(f"seed {seed}: {graph.input}, chain {is_chain(graph, tilings, TINY)}, {', '.join(parts)}")
+    print(f"seed {seed}: {graph.input}, chain {is_chain(graph, tilings, params)}, {', '.join(parts)}")
     channels, height, width = graph.input.shape
     pixels = np.random.default_rng(seed).integers(0, 256, (images, height, width, channels)).astype(np.uint8)
-    return run(graph, ImageSet("random", pixels, None), TINY, arch="tiny", backend=backend).report.mismatches
+    return run(
+        graph, ImageSet("random", pixels, None), params, arch="tiny", backend=backend
+    ).report.mismatches
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -68,6 +81,21 @@ def test_random_graph(seed):
 @pytest.mark.parametrize("seed", range(100, 180))
 def test_many_random_graphs(seed):
     assert graph_mismatches(seed, images=3) == 0
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    "knobs", [{"levels": 2}, {"link_bits": 32}, {"link_bits": 64}, {"sign_scheme": "pairs"}], ids=str
+)
+@pytest.mark.parametrize("seed", range(200, 220))
+def test_random_graphs_on_other_chips(seed, knobs):
+    """More PEs, wider links, columns for the signs; a graph that such a chip cannot run is refused, and left out."""
+    params = chip(**knobs)
+    try:
+        [tiled(stage, params) for stage in stages(random_graph(seed, GRAPH_LIMITS))]
+    except OhmweaveError as error:
+        pytest.skip(str(error))
+    assert graph_mismatches(seed, params=params) == 0
 
 
 @pytest.mark.parametrize("backend", ["verilator", pytest.param("icarus", marks=pytest.mark.nightly)])
