@@ -18,6 +18,7 @@ from ohmweave.rtl.network.tree_node import RADIX, node_writes
 from ohmweave.rtl.pe import RoutesLayout, SwitchInput, SwitchOutput
 from ohmweave.rtl.registers import register_writes
 from ohmweave.sim.graph import RAW_BITS, Graph
+from ohmweave.sim.merging import merged
 from ohmweave.sim.pe_config import Plan, Share, plan, raw_width, share_config
 from ohmweave.sim.program import Inbound, Outbound, Placed, Program, packets
 from ohmweave.sim.stages import Stage
@@ -32,7 +33,7 @@ Pair = tuple[int, int]
 def tiled(stage: Stage, params: GroupParams) -> Tiling:
     """The stage cut up for the chip's PEs; `OhmweaveError` names the stage if it does not fit."""
     try:
-        tiling = tile(stage, params.pe)
+        tiling = tile(merged(stage, params.pe), params.pe)
     except OhmweaveError as error:
         raise OhmweaveError(f"{stage.name} does not fit a PE: {error}") from None
     if len(tiling.shares) > params.pes:

@@ -4,8 +4,7 @@ Rows: a PE takes as many channels of the input as its convolution buffer holds f
 split over PEs that add partial sums up. Kernels of one pixel use more of the array: the receiver cuts a pixel of many
 channels into several words next to each other, which a window of that many columns puts together again.
 Columns: a PE has columns for so many channels of the output; a stage of more is cut into passes, which rows of PEs
-side by side do at once as far as the chip has PEs (`ohmweave.sim.compiler`), and else one after the other. Of a stage
-of few channels several windows share a read (`ohmweave.sim.merging`).
+side by side do at once as far as the chip has PEs (`ohmweave.sim.compiler`), and else one after the other.
 """
 
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ import numpy as np
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
 from ohmweave.rtl.reram_half.signs import sign_scheme, slices_of
-from ohmweave.sim.merging import merged
 from ohmweave.sim.stages import Stage
 
 __all__ = ["Columns", "Tiling", "tile"]
@@ -119,7 +117,6 @@ class Tiling:
 def tile(stage: Stage, pe: PEParams) -> Tiling:
     """Cut a stage for PEs of a kind; `OhmweaveError` says what a PE cannot do."""
     array, buffer = pe.array, pe.buffer
-    stage = merged(stage, pe)
     planes = stage.main.bits // buffer.act_bits
     if planes * buffer.act_bits != stage.main.bits or planes not in (1, 2, 4):
         raise OhmweaveError(

@@ -80,7 +80,7 @@ def test_what_is_not_merged():
 def test_lenet_at_full_size():
     """The first layer of LeNet-5, 6 channels of blocks of 16 columns: half of the reads."""
     stage, _ = stages(network(6, size=28, kernel=5, pad=2, pool=2))
-    tiling = tile(stage, FULL.pe)
+    tiling = tile(merged(stage, FULL.pe), FULL.pe)
     assert (tiling.windows, tiling.kernel, tiling.stride) == (392, (5, 6), (1, 2))
 
 

@@ -193,6 +193,14 @@ def test_pruned_columns_cost_no_cycles(share, blocks):
         assert pruned.interval <= 1.03 * (1 - share) * whole.interval
 
 
+@pytest.mark.parametrize(("outputs", "share"), [(2, 0.5), (4, 0.5), (4, 0.75), (8, 0.75)])
+def test_few_channels_left(outputs, share):
+    """Fewer than columns that are read at once: windows could share reads, but not those of an array that is full."""
+    layer = Layer(name="layer", channels=3, outputs=outputs, size=12, kernel=3)
+    for compact in (False, True):
+        assert measure_pruned(layer, share, PRESETS["tiny"], compact=compact).wrong == 0
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("share", [0.5, 0.75])
 @pytest.mark.parametrize("layer", PRUNED, ids=lambda layer: layer.name)

@@ -6,6 +6,7 @@ import pytest
 from ohmweave.presets import PRESETS
 from ohmweave.sim import graph_golden
 from ohmweave.sim.graph import from_network
+from ohmweave.sim.merging import merged
 from ohmweave.sim.network import builtin
 from ohmweave.sim.random_graph import random_graph
 from ohmweave.sim.stages import Stage, arrange, steps
@@ -22,7 +23,7 @@ def check(graph, pe, images):
         if isinstance(step, Stage):
             name = step.result.name
             side = None if step.side is None else values[step.side.name]
-            values[name] = run_stage(tile(step, pe), values[step.main.name], side)
+            values[name] = run_stage(tile(merged(step, pe), pe), values[step.main.name], side)
         else:
             name = step.name
             values[name] = arrange(graph, step, values)
