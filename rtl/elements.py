@@ -13,6 +13,7 @@ __all__ = [
     "WIDE_BITS",
     "WIDTHS",
     "OutputLayout",
+    "bits_of",
     "low_units",
     "values_layout",
     "vector_stream",
@@ -63,4 +64,9 @@ class OutputLayout(data.StructLayout):
 
 def low_units(units: Value) -> Value:
     """As many bits as the widest element has, those of the lowest `units` units set."""
-    return Const((1 << MAX_WIDTH) - 1, MAX_WIDTH) >> Cat(Const(0, 2), (MAX_WIDTH // UNIT - units)[:4])
+    return Const((1 << MAX_WIDTH) - 1, MAX_WIDTH) >> bits_of((MAX_WIDTH // UNIT - units)[:4])
+
+
+def bits_of(units: Value, elements: int = 1) -> Value:
+    """How many bits so many units have, of so many elements, a power of two; no logic."""
+    return Cat(Const(0, (UNIT * elements).bit_length() - 1), units)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 __all__ = [
-    "CLASSES", "WORD_BITS", "AluOp", "Batch", "Class", "ControlOp", "Destination", "Field", "Format", "Half",
-    "InstructionClass", "Is", "NetworkOp", "Operand", "Place", "ReadOp", "Rule", "When",
+    "CLASSES", "CONSTANT_OPERANDS", "REGISTER_OPERANDS", "WORD_BITS", "AluOp", "Batch", "Class", "ControlOp",
+    "Destination", "Field", "Format", "Half", "InstructionClass", "Is", "NetworkOp", "Operand", "Place",
+    "ReadOp", "Rule", "When",
 ]  # fmt: skip
 
 WORD_BITS = 32
@@ -221,8 +222,8 @@ class InstructionClass:
 
 
 BUFFERS = (Place.BUFFER_0, Place.BUFFER_1, Place.BOTH_BUFFERS)
-REGISTERS = (Operand.R0, Operand.R1, Operand.R2, Operand.R3)
-CONSTANTS = (Operand.K0, Operand.K1, Operand.K2, Operand.K3)
+REGISTER_OPERANDS = (Operand.R0, Operand.R1, Operand.R2, Operand.R3)
+CONSTANT_OPERANDS = (Operand.K0, Operand.K1, Operand.K2, Operand.K3)
 
 CLASSES: tuple[InstructionClass, ...] = (
     InstructionClass(
@@ -293,16 +294,21 @@ CLASSES: tuple[InstructionClass, ...] = (
             ),
             Rule(
                 (Is("batch", (Batch.FRAME,)),),
-                (Is("src", REGISTERS), Is("with", REGISTERS)),
+                (Is("src", REGISTER_OPERANDS), Is("with", REGISTER_OPERANDS)),
                 "a register accumulates, and is taken for zero on the frame's first pixel",
             ),
             *(
                 Rule(
                     (Is("src", (constant,)),),
-                    (Is("with", tuple(op for op in Operand if op == constant or op not in CONSTANTS)),),
+                    (
+                        Is(
+                            "with",
+                            tuple(op for op in Operand if op == constant or op not in CONSTANT_OPERANDS),
+                        ),
+                    ),
                     "an instruction reads one constant",
                 )
-                for constant in CONSTANTS
+                for constant in CONSTANT_OPERANDS
             ),
         ),
     ),

@@ -1,12 +1,12 @@
 """From vectors to flits, at the exit of a PE."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
-from ohmweave.rtl.elements import FORMAT_BITS, MAX_WIDTH, UNIT, WIDE_BITS, OutputLayout, low_units
+from ohmweave.rtl.elements import FORMAT_BITS, MAX_WIDTH, UNIT, WIDE_BITS, OutputLayout, bits_of, low_units
 from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.side_receiver import check_width
 
@@ -94,7 +94,7 @@ class Sender(Component):
         with m.Elif(room & busy):
             # The bits beyond `fill` in `rest` are those that the next word puts there again.
             joined = Signal(3 * link)
-            place = Cat(Const(0, UNIT.bit_length() - 1), fill)
+            place = bits_of(fill)
             m.d.comb += joined.eq(rest | (raw[: 2 * link] << place))
             full = ~ends | (total >= per_flit)
             m.d.sync += [
@@ -135,7 +135,7 @@ class Sender(Component):
         together = 1
         while len(lanes) > 1:
             # So many bits as that many elements have, a power of two.
-            shift = Cat(Const(0, (UNIT * together).bit_length() - 1), units)
+            shift = bits_of(units, together)
             lanes = [
                 _join(lanes[n], lanes[n + 1], shift) if n + 1 < len(lanes) else lanes[n]
                 for n in range(0, len(lanes), 2)

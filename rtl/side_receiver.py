@@ -7,7 +7,7 @@ from amaranth.lib.wiring import Component, In, Out
 from ohmweave.check import whole
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
-from ohmweave.rtl.elements import MAX_WIDTH, UNIT, WIDTHS, low_units, vector_stream
+from ohmweave.rtl.elements import MAX_WIDTH, UNIT, WIDTHS, bits_of, low_units, vector_stream
 from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.receiver import MAX_CHANNELS, MAX_PIXELS, Phase, channel_range
 from ohmweave.rtl.tile_controller import token_stream
@@ -204,10 +204,10 @@ class SideReceiver(Component):
                 m.d.sync += [phase.eq(Phase.BEFORE), pixel.eq(Mux(frame_done, 0, pixel + 1))]
             with m.If(taking):
                 # No wider a shift than the units of the largest vector take.
-                place = Cat(Const(0, UNIT.bit_length() - 1), have[: (len(raw) // UNIT - 1).bit_length()])
-                fresh = self.i.p.data >> Cat(Const(0, UNIT.bit_length() - 1), used)
+                place = bits_of(have[: (len(raw) // UNIT - 1).bit_length()])
+                fresh = self.i.p.data >> bits_of(used)
                 mine = Cat((~ends | (unit < left)).replicate(UNIT) for unit in range(per_flit))
-                beyond = fresh >> Cat(Const(0, UNIT.bit_length() - 1), left[: len(used)])
+                beyond = fresh >> bits_of(left[: len(used)])
                 m.d.sync += [
                     raw.eq(Mux(begun, raw, ahead) | _at(fresh & mine, place, len(raw))),
                     begun.eq(~ends),

@@ -79,12 +79,7 @@ def measure() -> Timeline:
     (stage, *_) = stages(graph)
     tiling = tiled(stage, PARAMS)
     program = compile_pass(tiling, 0, PARAMS)
-    job = Job(
-        levels=program.levels,
-        config=program.config,
-        frames=program.encode(images >> 4),
-        outputs_per_frame=program.outputs_per_frame,
-    )
+    job = Job.of(program, program.encode(images >> 4))
     with tempfile.TemporaryDirectory() as folder:
         waves = Path(folder) / "waves.vcd"
         result = simulate(PARAMS, job, "pysim", waves=waves)

@@ -17,9 +17,9 @@ from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, node_unit
 from ohmweave.rtl.network.tree_node import RADIX, node_writes
 from ohmweave.rtl.pe import RoutesLayout, SwitchInput, SwitchOutput
 from ohmweave.rtl.registers import register_writes
-from ohmweave.sim.graph import RAW_BITS, Graph
+from ohmweave.sim.graph import Graph
 from ohmweave.sim.merging import merged
-from ohmweave.sim.pe_config import Plan, Share, plan, raw_width, share_config
+from ohmweave.sim.pe_config import Plan, Share, leaving_bits, plan, share_config
 from ohmweave.sim.program import Inbound, Outbound, Placed, Program, packets
 from ohmweave.sim.stages import Stage
 from ohmweave.sim.tiling import Columns, Tiling, tile
@@ -58,8 +58,9 @@ def _side_by_side(tiling: Tiling, params: GroupParams) -> Tiling:
 
     The collection takes the parts of each pixel in turns, so that each part has to be whole flits.
     """
-    bits = _raw_bits(tiling.stage) or tiling.stage.result.bits
-    if any((behind - first) * bits % params.pe.link_bits for first, behind in tiling.passes):
+    bits = leaving_bits(tiling.stage)
+    whole = all((behind - first) * bits % params.pe.link_bits == 0 for first, behind in tiling.passes)
+    if not whole or len(tiling.shares) > RADIX:  # longer rows than a quad has PEs are no circle of neighbours
         return tiling
     for together in range(min(len(tiling.passes), params.pes // _block(tiling)), 1, -1):
         wider = replace(tiling, together=together)
@@ -73,8 +74,7 @@ def _side_by_side(tiling: Tiling, params: GroupParams) -> Tiling:
 
 def _block(tiling: Tiling) -> int:
     """PEs from the first of a row to that of the next, such that the trees reach every row by branches of its own."""
-    rows = len(tiling.shares)
-    return next((size for size in (1, 2, 4) if rows <= size), 1 << 30)
+    return 1 << (len(tiling.shares) - 1).bit_length()
 
 
 def is_chain(graph: Graph, tilings: Sequence[Tiling], params: GroupParams) -> bool:
@@ -98,8 +98,7 @@ def compile_pass(tiling: Tiling, number: int, params: GroupParams, columns: Colu
     columns  what the arrays hold, where channels were pruned
     """
     stage, among = tiling.stage, tiling.rounds[number]
-    raw_bits = _raw_bits(stage)
-    bits = raw_bits or stage.result.bits
+    bits = leaving_bits(stage)
     rows = _rows(tiling, params, len(among))
     parts = []
     for units, outs in zip(rows, among, strict=True):
@@ -160,7 +159,7 @@ def compile_chain(tilings: Sequence[Tiling], params: GroupParams) -> Program:
         }
         parts.append((unit, _share(tiling, params, 0, tiling.passes[0], tiling.passes), routes))
     first, last = tilings[0].stage, tilings[-1].stage
-    outbound = Outbound(last.result.shape, _raw_bits(last) or last.result.bits, last.raw)
+    outbound = Outbound(last.result.shape, leaving_bits(last), last.raw)
     placed = tuple(Placed(each.stage.name, (unit,)) for each, unit in zip(tilings, units, strict=True))
     inbound = _inbound(first, tilings[0].passes[0])
     return _program(params, parts, inbound, outbound, placed, units[:1], {units[-1]: 1})
@@ -170,11 +169,6 @@ def _inbound(stage: Stage, outs: Pair) -> Inbound:
     if stage.side is None:
         return Inbound(stage.main.shape[0], stage.main.bits)
     return Inbound(stage.main.shape[0], stage.main.bits, outs[1] - outs[0], stage.side.bits)
-
-
-def _raw_bits(stage: Stage) -> int:
-    """Bits of a number that leaves as a sum; 0 for a stage that scales."""
-    return raw_width(stage.sum_bound) if stage.raw else 0
 
 
 def _share(
@@ -212,7 +206,6 @@ def _plan(
             channels=outs[1] - outs[0],
             link_channels=inbound.pixel_bits // inbound.bits,
             side_first=side_first,
-            raw_bits=_raw_bits(tiling.stage) or RAW_BITS,
             pruned=pruned,
         )
     except OhmweaveError as error:

@@ -7,7 +7,8 @@ An interval is bounded by four things, of which the largest binds:
     input         flits of a frame
     output        flits of its results
 
-Columns beyond an array's are passes, one after the other: the bounds of each add up.
+Columns beyond an array's stand on rows of PEs side by side, of which the longest counts; where the chip has too few
+PEs they take rounds, one after the other, whose bounds add up.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from ohmweave.sim.compiler import compile_pass, tiled
 from ohmweave.sim.frames import flits_per_frame
 from ohmweave.sim.graph import Conv, Graph, MaxPool, Node, Tensor
 from ohmweave.sim.graph_base import RAW_BITS
-from ohmweave.sim.pe_config import partial_bits, raw_width
+from ohmweave.sim.pe_config import leaving_bits, partial_bits
 from ohmweave.sim.prune import prune, skipped
 from ohmweave.sim.stages import sent_pixels, stages
 from ohmweave.sim.tiling import Columns, Tiling
@@ -227,7 +228,7 @@ def bounds(tiling: Tiling, pe: PEParams) -> Bounds:
     sent, bits = stage.sent_shape, stage.main.bits
     flits = flits_per_frame(sent[0] * sent[1] * sent[2], bits, pe.link_bits)
     partial = partial_bits(tiling) if len(tiling.shares) > 1 else 0
-    leaving = raw_width(stage.sum_bound) if stage.raw else stage.result.bits
+    leaving = leaving_bits(stage)
     return Bounds(
         arrays=tiling.windows * sum(blocks) * tiling.reads * pe.array.read_cycles,
         partials=sum(-(-tiling.windows * each * partial // pe.link_bits) for each in channels),
@@ -299,12 +300,7 @@ def measure_passes(
         program = compile_pass(tiling, number, params, columns[number] if columns is not None else None)
         result = simulate(
             params,
-            Job(
-                levels=program.levels,
-                config=program.config,
-                frames=program.encode(sent),
-                outputs_per_frame=program.outputs_per_frame,
-            ),
+            Job.of(program, program.encode(sent)),
             backend=backend,
         )
         cycles = measure(result)

@@ -1,4 +1,4 @@
-"""Runs a graph on the chip one pass of one stage after the other, the chip configured anew for each.
+"""Runs a graph on the chip one round of passes of one stage after the other, the chip configured anew for each.
 
 Between stages the host keeps the maps and arranges what the next one is sent; every sum and every scaled number is
 computed by the netlist.
@@ -29,7 +29,7 @@ Simulate = Callable[["Program", np.ndarray], "Result"]
 
 @dataclass(frozen=True)
 class PassRun:
-    """One pass of a stage: the program that ran, and what the simulation measured."""
+    """One round of passes of a stage: the program that ran, and what the simulation measured."""
 
     tiling: Tiling
     program: "Program"

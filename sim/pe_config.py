@@ -21,10 +21,12 @@ from ohmweave.rtl.sender import sender_config
 from ohmweave.rtl.side_receiver import side_config
 from ohmweave.rtl.splitter import splitter_config
 from ohmweave.rtl.spreader import spreader_config
+from ohmweave.sim.graph_base import RAW_BITS
 from ohmweave.sim.stage_program import Arithmetic, arithmetic, constants, reading
+from ohmweave.sim.stages import Stage
 from ohmweave.sim.tiling import Columns, Tiling
 
-__all__ = ["RAW_WIDTHS", "Plan", "Share", "partial_bits", "plan", "raw_width", "share_config"]
+__all__ = ["RAW_WIDTHS", "Plan", "Share", "leaving_bits", "partial_bits", "plan", "raw_width", "share_config"]
 
 #: Bits that a sum can leave the chip with, two's complement: a host takes them apart by nibbles.
 RAW_WIDTHS = (32, 48)
@@ -77,6 +79,16 @@ def raw_width(bound: int) -> int:
     return next(width for width in RAW_WIDTHS if bound < 1 << (width - 1))
 
 
+def _wide_bits(stage: Stage) -> int:
+    """Bits of a sum that leaves the last PE of a stage; as many as can be where none does."""
+    return leaving_bits(stage) if stage.raw else RAW_BITS
+
+
+def leaving_bits(stage: Stage) -> int:
+    """Bits of the numbers that leave the last PE of a stage."""
+    return raw_width(stage.sum_bound) if stage.raw else stage.result.bits
+
+
 def share_config(
     made: Plan,
     tiling: Tiling,
@@ -117,14 +129,12 @@ def plan(
     channels: int,
     link_channels: int,
     side_first: int,
-    raw_bits: int,
     pruned: bool = False,
 ) -> Plan:
     """What PE `tile` of a row of them does for a pass of `channels`; `OhmweaveError` for what it cannot do.
 
     link_channels  activations of the main tensor's bits that a pixel on the link has, whatever they are
     side_first     the first activation of the side tensor's bits on the link that is taken
-    raw_bits       bits of a sum that leaves the last PE as it is
     pruned         the array holds more columns than are computed
     """
     stage = tiling.stage
@@ -159,7 +169,7 @@ def plan(
             "split": [pe.buffer.groups(tiling.kernel).bit_length() - 1, 0],
         },
         "arithmetic": _arithmetic(tiling, pe, made.post, made.pool, channels, final=final),
-        "sender": sender_config(wide_bits=raw_bits if final else partial_bits(tiling)),
+        "sender": sender_config(wide_bits=_wide_bits(stage) if final else partial_bits(tiling)),
         "enable": 1,
     }
     if side is not None:

@@ -194,12 +194,7 @@ class _Chip:
         # The backends bring the whole hardware generator with them, which the golden model does without.
         from ohmweave.sim.backends import Job, simulate
 
-        job = Job(
-            levels=program.levels,
-            config=program.config,
-            frames=frames,
-            outputs_per_frame=program.outputs_per_frame,
-        )
+        job = Job.of(program, frames)
         with _whole(self.waves) as unfinished:
             return simulate(
                 self.params, job, backend=self.backend, jobs=self.jobs, waves=unfinished, progress=progress

@@ -6,10 +6,10 @@ import numpy as np
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
-from ohmweave.rtl.arithmetic.constants import constant_writes
+from ohmweave.rtl.arithmetic.constants import CONSTANTS, constant_writes
 from ohmweave.rtl.encoding import Instruction
 from ohmweave.rtl.isa import AluOp, Batch, Destination, Format, NetworkOp, Operand, Place, ReadOp, When
-from ohmweave.sim.stages import CONSTANTS, Scale, Stage
+from ohmweave.sim.stages import Scale, Stage
 from ohmweave.sim.tiling import Tiling
 
 __all__ = ["Arithmetic", "arithmetic", "constants", "reading"]

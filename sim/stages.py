@@ -9,9 +9,12 @@ frames arranges them, as `arrange` says.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from ohmweave.rtl.arithmetic.constants import CONSTANTS
+from ohmweave.rtl.arithmetic.layouts import MAX_WINDOW_PIXELS
 from ohmweave.sim.graph import (
     Add,
     Concat,
@@ -26,14 +29,12 @@ from ohmweave.sim.graph import (
     Tensor,
 )
 
-__all__ = ["CONSTANTS", "MOVES", "Pool", "Scale", "Stage", "arrange", "sent_pixels", "stages", "steps"]
+__all__ = ["MOVES", "Pool", "Scale", "Stage", "arrange", "sent_pixels", "stages", "steps"]
 
 #: Nodes that only move numbers.
 MOVES = (Concat, Select, Flatten)
 #: Pixels of the largest window that the arithmetic half pools, and its longest side.
-MAX_POOL_PIXELS, MAX_POOL_SIDE = 9, 7
-#: Constants that an arithmetic half keeps for each channel.
-CONSTANTS = 4
+MAX_POOL_PIXELS, MAX_POOL_SIDE = MAX_WINDOW_PIXELS, 7
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
 
@@ -259,8 +260,7 @@ def _convolution(graph: Graph, node: Conv) -> Stage:
     ):
         pads, spread, expanded = (0, 0, 0, 0), (1, 1), (pads, spread)
     return Stage(
-        name=node.name,
-        result=graph.tensors[node.name],
+        **_scaled(graph, node),
         main=main,
         side=side,
         sent=sent,
@@ -272,16 +272,20 @@ def _convolution(graph: Graph, node: Conv) -> Stage:
         expanded=expanded,
         fill=graph.zero_points(node.input),
         side_scale=None if side is None else Scale(node.in_mult, node.in_shift),
-        bias=node.bias,
-        scale=None if node.raw else Scale(node.mult, node.shift),
-        low=node.low,
-        high=node.high,
-        sum_bound=_sum_bound(graph, node),
     )
 
 
-def _sum_bound(graph: Graph, node: Scaled) -> int:
-    return int(node.sum_bound([graph.tensors[name] for name in node.inputs]).max())
+def _scaled(graph: Graph, node: Scaled) -> dict[str, Any]:
+    """What every stage takes from its node: name, result, and what is made of the sums."""
+    return {
+        "name": node.name,
+        "result": graph.tensors[node.name],
+        "bias": node.bias,
+        "scale": None if node.raw else Scale(node.mult, node.shift),
+        "low": node.low,
+        "high": node.high,
+        "sum_bound": int(node.sum_bound([graph.tensors[name] for name in node.inputs]).max()),
+    }
 
 
 def _dense(node: Conv) -> np.ndarray:
@@ -308,8 +312,7 @@ def _addition(graph: Graph, node: Add) -> Stage:
     side = graph.tensors[node.terms[1]] if len(node.terms) > 1 else None
     scales = [Scale(mult, shift) for mult, shift in zip(node.in_mult, node.in_shift, strict=True)]
     return Stage(
-        name=node.name,
-        result=graph.tensors[node.name],
+        **_scaled(graph, node),
         main=main,
         side=side,
         weights=_identity(main.shape[0]),
@@ -317,11 +320,6 @@ def _addition(graph: Graph, node: Add) -> Stage:
         fill=graph.zero_points(main.name),
         main_scale=scales[0],
         side_scale=None if side is None else scales[1],
-        bias=node.bias,
-        scale=None if node.raw else Scale(node.mult, node.shift),
-        low=node.low,
-        high=node.high,
-        sum_bound=_sum_bound(graph, node),
     )
 
 
@@ -329,19 +327,13 @@ def _sum(graph: Graph, node: SumPool) -> Stage:
     main = graph.tensors[node.input]
     whole = node.kernel == main.shape[1:] and not any(node.pads)
     return Stage(
-        name=node.name,
-        result=graph.tensors[node.name],
+        **_scaled(graph, node),
         main=main,
         weights=_identity(main.shape[0], (1, 1) if whole else node.kernel),
         weight_bits=4,
         stride=(1, 1) if whole else node.stride,
         pads=node.pads,
         fill=graph.zero_points(main.name),
-        bias=node.bias,
-        scale=None if node.raw else Scale(node.mult, node.shift),
-        low=node.low,
-        high=node.high,
-        sum_bound=_sum_bound(graph, node),
         whole_frame=whole,
     )
 

@@ -209,6 +209,16 @@ def layers(source: random.Random, count: int) -> list[Layer]:
     return source.sample(fitting, min(count, len(fitting)))
 
 
+async def programmed(dut: Any, seed: str) -> tuple[Bench, Layer]:
+    """A bench after reset with one layer's cells written; `clear` is high."""
+    bench = Bench(dut, seed)
+    await start(dut)
+    (layer,) = layers(bench.random, 1)
+    dut.clear.value = 1
+    await bench.program_cells(layer)
+    return bench, layer
+
+
 @cocotb.test()
 @cocotb.parametrize(pace=PACES)
 async def random_layers(dut: Any, pace: tuple[float, float]) -> None:
@@ -247,11 +257,7 @@ async def random_layers(dut: Any, pace: tuple[float, float]) -> None:
 @cocotb.test()
 async def loads_wait_for_results(dut: Any) -> None:
     """DATA_LOAD: reads are over, the vectors taken, and the arithmetic half has done its work on them."""
-    bench = Bench(dut, "load")
-    await start(dut)
-    (layer,) = layers(bench.random, 1)
-    dut.clear.value = 1
-    await bench.program_cells(layer)
+    bench, layer = await programmed(dut, "load")
     load = encode(Instruction.of(ControlOp.DATA_LOAD, src=Place.TREE, des=Place.BUFFER_0))
     for src in (0, 1):
         program = [read(src, layer, layer.blocks), load, receive(BUFFERS[1 - src])]
@@ -312,11 +318,7 @@ async def latency_and_throughput(dut: Any) -> None:
 @cocotb.test()
 async def cleared_in_the_middle(dut: Any) -> None:
     """A pulse of `clear` of one cycle and of several, in any cycle, leaves nothing of the frames before."""
-    bench = Bench(dut, "clear")
-    await start(dut)
-    (layer,) = layers(bench.random, 1)
-    dut.clear.value = 1
-    await bench.program_cells(layer)
+    bench, layer = await programmed(dut, "clear")
     table = sorted(bench.random.sample(range(layer.blocks), bench.random.randint(1, layer.blocks)))
     await bench.configure([read(0, layer, None)], (2, 1), layer.split, table)
     for after in range(1, 25 if SMALL else 4):
@@ -335,11 +337,7 @@ async def cleared_in_the_middle(dut: Any) -> None:
 @cocotb.test()
 async def reset_in_the_middle(dut: Any) -> None:
     """A reset forgets the tables, too; the cells stay."""
-    bench = Bench(dut, "reset")
-    await start(dut)
-    (layer,) = layers(bench.random, 1)
-    dut.clear.value = 1
-    await bench.program_cells(layer)
+    bench, layer = await programmed(dut, "reset")
     for after in range(1, 10 if SMALL else 3):
         await bench.configure([read(1, layer, layer.blocks)], (1, 2), layer.split, [0])
         bench.feed({1: [layer.word(layer.window(bench.numbers)) for _ in range(30)]}, PACES[0])
@@ -354,11 +352,7 @@ async def reset_in_the_middle(dut: Any) -> None:
 @cocotb.test()
 async def error(dut: Any) -> None:
     """An instruction that cannot be executed shows, and frames before it are read to their end."""
-    bench = Bench(dut, "error")
-    await start(dut)
-    (layer,) = layers(bench.random, 1)
-    dut.clear.value = 1
-    await bench.program_cells(layer)
+    bench, layer = await programmed(dut, "error")
     illegal = encode(Instruction.of(ControlOp.DMA, src=Place.TREE, des=Place.BUFFER_0))
     await bench.configure([read(0, layer, 1), illegal], (2, 1), layer.split, [0])
     await bench.run_frames(layer, [(0, [0])], (2, 1), PACES[0])

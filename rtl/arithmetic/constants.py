@@ -8,10 +8,11 @@ from amaranth.lib.wiring import Component, In, Out
 from ohmweave.params import PEParams
 from ohmweave.rtl.arithmetic.formats import VectorLayout
 from ohmweave.rtl.flit import CONFIG_BITS, ConfigWrite
+from ohmweave.rtl.isa import CONSTANT_OPERANDS
 
 __all__ = ["CONSTANTS", "VectorConstants", "constant_writes"]
 
-CONSTANTS = 4
+CONSTANTS = len(CONSTANT_OPERANDS)
 ENTRY_WORDS = 4
 
 

@@ -20,10 +20,7 @@ from ohmweave.rtl.encoding import class_of
 from ohmweave.rtl.fault import ErrorLayout
 from ohmweave.rtl.isa import WORD_BITS, Batch, Class, Destination, Format, Half, Operand, When
 
-__all__ = ["CONSTANT_OPERANDS", "REGISTER_OPERANDS", "Controller", "one_of"]
-
-REGISTER_OPERANDS = (Operand.R0, Operand.R1, Operand.R2, Operand.R3)
-CONSTANT_OPERANDS = (Operand.K0, Operand.K1, Operand.K2, Operand.K3)
+__all__ = ["Controller", "one_of"]
 
 
 def one_of(value: Value, members: Iterable[int]) -> Value:

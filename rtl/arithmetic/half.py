@@ -8,7 +8,7 @@ from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from ohmweave.params import PEParams
 from ohmweave.rtl.arithmetic.constants import CONSTANTS, VectorConstants
-from ohmweave.rtl.arithmetic.controller import CONSTANT_OPERANDS, REGISTER_OPERANDS, Controller, one_of
+from ohmweave.rtl.arithmetic.controller import Controller, one_of
 from ohmweave.rtl.arithmetic.formats import VectorLayout
 from ohmweave.rtl.arithmetic.layouts import ArithmeticConfig
 from ohmweave.rtl.arithmetic.pixel_builder import PixelBuilder
@@ -19,7 +19,7 @@ from ohmweave.rtl.elements import OutputLayout
 from ohmweave.rtl.fault import ErrorLayout
 from ohmweave.rtl.flit import ConfigWrite
 from ohmweave.rtl.instruction_table import InstructionTable
-from ohmweave.rtl.isa import Destination, Operand
+from ohmweave.rtl.isa import CONSTANT_OPERANDS, REGISTER_OPERANDS, Destination, Operand
 from ohmweave.rtl.netlist import instantiate
 
 __all__ = ["ArithmeticHalf"]

@@ -75,7 +75,7 @@ def two_evaluations(top: str, header: str, source: str, through: Collection[str]
                 "", still, flags=re.MULTILINE,
             )  # fmt: skip
     opening, _, rest = still.partition("{\n")
-    still = f"{opening}{{\n{without_unused(rest.removesuffix('}' + chr(10)))}}}\n"
+    still = opening + "{\n" + without_unused(rest.removesuffix("}\n")) + "}\n"
     edge = re.sub(
         r"\bbool posedge_p_clk = this->posedge_p_clk\(\);", "bool posedge_p_clk = p_clk.data[0];", edge
     )

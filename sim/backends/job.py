@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from ohmweave.errors import OhmweaveError
+
+if TYPE_CHECKING:
+    from ohmweave.sim.program import Program
 
 __all__ = ["IDLE_LIMIT", "RESET_CYCLES", "Job", "Progress", "Result", "fault_message", "hang_message"]
 
@@ -41,6 +45,16 @@ class Job:
     frames: np.ndarray
     outputs_per_frame: int
     idle_limit: int = IDLE_LIMIT
+
+    @classmethod
+    def of(cls, program: "Program", frames: np.ndarray) -> Self:
+        """Frames, as `program.encode` made them, through a compiled program."""
+        return cls(
+            levels=program.levels,
+            config=program.config,
+            frames=frames,
+            outputs_per_frame=program.outputs_per_frame,
+        )
 
     def __post_init__(self) -> None:
         for unit, levels in self.levels.items():

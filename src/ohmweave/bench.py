@@ -171,11 +171,8 @@ def busy_job(params: GroupParams, images: int, seed: int = 1) -> Job:
     end = layer("end", "busy", (1, BUSY_OUTPUTS, 1, 1), {"bits": RAW_BITS})
     graph = Graph(name="busy", input=Tensor(name="image", shape=BUSY_SHAPE, bits=bits), nodes=(busy, end))
     program = compile_pass(tiled(stages(graph)[0], params), 0, params)
-    return Job(
-        levels=program.levels,
-        config=program.config,
-        frames=program.encode(random.integers(0, 1 << bits, (images, height, width, channels), np.uint8)),
-        outputs_per_frame=program.outputs_per_frame,
+    return Job.of(
+        program, program.encode(random.integers(0, 1 << bits, (images, height, width, channels), np.uint8))
     )
 
 
@@ -310,10 +307,6 @@ def _emit() -> Iterator[Row]:
     )
 
 
-#: What can bind a layer's interval, in words.
-BOUNDS = {"arrays": "arrays", "partials": "partial sums", "input": "input", "output": "output"}
-
-
 IMPORTED = "resnet34"
 
 
@@ -340,6 +333,10 @@ def compile_file(model: str, calibration: str) -> None:
         tiling = tiled(stage, PRESETS[ARCH])
         for number in range(len(tiling.rounds)):
             compile_pass(tiling, number, PRESETS[ARCH])
+
+
+#: What can bind a layer's interval, in words.
+BOUNDS = {"arrays": "arrays", "partials": "partial sums", "input": "input", "output": "output"}
 
 
 def _layers() -> Iterator[Row]:

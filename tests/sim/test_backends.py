@@ -154,12 +154,7 @@ def two_stages() -> tuple[Program, np.ndarray, np.ndarray]:
 
 
 def chip_job(program: Program, images: np.ndarray, **changes: object) -> Job:
-    job = Job(
-        levels=program.levels,
-        config=program.config,
-        frames=program.encode(images >> 4),
-        outputs_per_frame=program.outputs_per_frame,
-    )
+    job = Job.of(program, program.encode(images >> 4))
     return replace(job, **changes)  # type: ignore[arg-type]
 
 

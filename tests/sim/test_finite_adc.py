@@ -26,11 +26,6 @@ def test_netlist_is_golden(adc, small_network, small_images):
     expected = logits(small_network, images, array=params.pe.array)
     assert (expected != logits(small_network, images)).any(), "the sense units must make a difference"
     program = compile_chain([tiled(stage, params) for stage in stages(from_network(small_network))], params)
-    job = Job(
-        levels=program.levels,
-        config=program.config,
-        frames=program.encode(images[..., None] >> 4),
-        outputs_per_frame=program.outputs_per_frame,
-    )
+    job = Job.of(program, program.encode(images[..., None] >> 4))
     result = simulate(params, job, "pysim")
     np.testing.assert_array_equal(program.decode(result.outputs).reshape(expected.shape), expected)
