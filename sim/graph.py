@@ -234,6 +234,8 @@ def _checked_node(broken: str, value: Any) -> tuple[Any, dict[str, Any]]:
     kind = NODES.get(str(value.pop("type", None))) if isinstance(value, dict) else None
     if kind is None:
         raise OhmweaveError(f"{broken} each node's type must be one of {', '.join(NODES)}")
+    if kind is Concat:  # of channels in files that name no axis
+        value.setdefault("axis", "channels")
     if sorted(value) != sorted(_plain(kind)):
         raise OhmweaveError(f"{broken} each {kind.__name__} must have exactly {', '.join(_plain(kind))}")
     return kind, _tuples(value)

@@ -285,7 +285,7 @@ def _max_pool(
 def _concat(
     node: Concat, tensors: Sequence[Tensor], values: Sequence[np.ndarray], fill: np.ndarray
 ) -> np.ndarray:
-    return np.concatenate(values, axis=-1)
+    return np.concatenate(values, axis=(3, 1, 2)[node.side])
 
 
 def _select(

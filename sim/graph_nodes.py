@@ -44,7 +44,12 @@ from ohmweave.sim.graph_base import (
     window_count,
 )
 
-__all__ = ["Add", "Concat", "Conv", "Flatten", "MaxPool", "Select", "SumPool"]
+__all__ = ["CONCAT_AXES", "MAX_PARTS", "Add", "Concat", "Conv", "Flatten", "MaxPool", "Select", "SumPool"]
+
+#: What a concatenation adds up, in the order of a tensor's shape.
+CONCAT_AXES = ("channels", "rows", "columns")
+#: Most tensors that one puts together.
+MAX_PARTS = 256
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -301,30 +306,45 @@ class MaxPool(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Concat(Node):
-    """Channels of several tensors of the same size, bits and zero point, one after the other."""
+    """Several tensors of the same bits and zero point, one after the other; they differ along the axis only.
+
+    parts  at most 256; a tensor may stand among them more than once
+    axis   "channels"; or "rows", the maps below each other; or "columns", side by side
+    """
 
     parts: tuple[str, ...]
+    axis: str = "channels"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._inputs("parts", 256)
+        self._inputs("parts", MAX_PARTS)
+        if self.axis not in CONCAT_AXES:
+            raise self.refuse(f"axis must be one of {', '.join(CONCAT_AXES)}, not {self.axis!r}")
 
     @property
     def inputs(self) -> tuple[str, ...]:
         return self.parts
 
+    @property
+    def side(self) -> int:
+        """The axis as a place of a tensor's shape."""
+        return CONCAT_AXES.index(self.axis)
+
     def result(self, inputs: Sequence[Tensor]) -> Tensor:
-        first = inputs[0]
+        first, side = inputs[0], self.side
+        others = [index for index in range(3) if index != side]
+        kept = " and ".join(("channels", "height", "width")[index] for index in others)
         for each in inputs:
             for key, one, other in (
-                ("height and width", first.shape[1:], each.shape[1:]),
+                (kept, *(tuple(tensor.shape[index] for index in others) for tensor in (first, each))),
                 ("bits", first.bits, each.bits),
                 ("zero point", first.zero_point, each.zero_point),
             ):
                 if one != other:
                     raise self.refuse(f"parts must have the same {key}, not {one} and {other}")
-        channels = sum(each.shape[0] for each in inputs)
-        return self._map((channels, *first.shape[1:]), first.bits, first.zero_point)
+        shape = list(first.shape)
+        shape[side] = sum(each.shape[side] for each in inputs)
+        return self._map((shape[0], shape[1], shape[2]), first.bits, first.zero_point)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

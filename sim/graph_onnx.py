@@ -117,7 +117,7 @@ class _Export:
         elif isinstance(node, MaxPool):
             value = self.max_pool(node, tensors[0], values[0])
         elif isinstance(node, Concat):
-            value = self.node("Concat", values, f"{node.name}_out", axis=1)
+            value = self.node("Concat", values, f"{node.name}_out", axis=1 + node.side)
         elif isinstance(node, Select):
             value = self.select(node, tensors[0], values[0])
         else:

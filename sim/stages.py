@@ -377,7 +377,7 @@ def sent_pixels(stage: Stage, values: np.ndarray) -> np.ndarray:
 def arrange(graph: Graph, node: Node, values: Mapping[str, np.ndarray]) -> np.ndarray:
     """What a node that only moves numbers makes of its inputs, (N, height, width, channels)."""
     if isinstance(node, Concat):
-        return np.concatenate([values[name] for name in node.parts], axis=3)
+        return np.concatenate([values[name] for name in node.parts], axis=(3, 1, 2)[node.side])
     if isinstance(node, Flatten):
         x = values[node.input]
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2)).reshape(len(x), 1, 1, -1)

@@ -98,7 +98,7 @@ def emit(builder: GraphBuilder, node: FloatNode, graph: FloatGraph) -> None:
     elif isinstance(node, Add):
         builder.node("Add", list(node.inputs), out)
     elif isinstance(node, Concat):
-        builder.node("Concat", list(node.inputs), out, axis=1)
+        builder.node("Concat", list(node.inputs), out, axis=1 + node.axis)
     elif isinstance(node, Permute):
         builder.node("Gather", [first, constant("order", node.order, np.int64)], out, axis=1)
     elif isinstance(node, Pad):

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ohmweave.sim.importer.lower import Op, View
+from ohmweave.sim.graph_nodes import CONCAT_AXES
+from ohmweave.sim.importer.lower import Op, View, times
 from ohmweave.sim.importer.record import Concat, Pad, Slice
 
 __all__ = ["HOST", "MOVING"]
@@ -106,6 +107,19 @@ def transpose(op: Op) -> None:
     op.result(view.viewed(view.indices().transpose(order)))
 
 
+def _map_axis(op: Op, views: list[View], axis: int) -> int:
+    """Which of channels, height and width an axis of all views runs along; channels where it does along several, as
+    that of features does."""
+    if all(view.index is None for view in views):
+        return axis - 1
+    along: set[int] = set()
+    for view in views:
+        line = np.moveaxis(view.indices(), axis, 0).reshape(view.shape[axis], -1)[:, 0]
+        places = np.unravel_index(line, op.lowering.shapes[view.tensor])
+        along |= {i for i in range(3) if np.any(places[i] != places[i][0])}
+    return along.pop() if len(along) == 1 else 0
+
+
 def concat(op: Op) -> None:
     op.accept("axis")
     views = [op.view(index) for index in range(len(op.node.input))]
@@ -115,18 +129,35 @@ def concat(op: Op) -> None:
     sides = {tuple(side for i, side in enumerate(view.shape) if i != axis) for view in views}
     if any(len(view.shape) != rank for view in views) or len(sides) != 1:
         op.refuse(f"must have inputs that differ along axis {axis} only")
-    if len({shape[1:] for shape in shapes}) != 1:
-        op.refuse_attribute("axis", "that of the channels", axis)
-    tensor = views[0].tensor
-    if len(views) > 1:
-        tensor = op.emit(Concat, [view.tensor for view in views])
-    if all(view.index is None for view in views) and axis == 1:
+    if axis == 0 or views[0].shape[0] != 1:
+        op.refuse("must leave the batch as it is")
+    along = _map_axis(op, views, axis)
+    for shape in shapes:
+        if any(shape[i] != shapes[0][i] for i in range(3) if i != along):
+            op.refuse(
+                f"must join maps that differ in their {CONCAT_AXES[along]} only, not {times(shapes[0])} and "
+                f"{times(shape)}"
+            )
+    if len(views) == 1:
+        return op.result(views[0])
+    tensors = [view.tensor for view in views]
+    orders = [op.lowering.order_of(view) if along else None for view in views]
+    if rank == 4 and axis == along + 1 and all(order is not None for order in orders):
+        # Channels that are in different orders could not be put right afterwards.
+        tensors = [
+            op.lowering.permuted(tensor, order) for tensor, order in zip(tensors, orders, strict=True)
+            if order is not None
+        ]  # fmt: skip
+        return op.map_result(op.emit(Concat, tensors, axis=along))
+    tensor = op.emit(Concat, tensors, axis=along)
+    if axis == 1 and all(view.index is None for view in views):
         return op.map_result(tensor)
-    starts = np.cumsum([0] + [int(np.prod(shape)) for shape in shapes])
-    indices = [view.indices() + start for view, start in zip(views, starts[:-1], strict=True)]
-    index = np.concatenate(indices, axis)
-    if axis == 0 or index.shape[0] != 1:
-        op.refuse_attribute("axis", "that of the channels", axis)
+    shape = op.lowering.shapes[tensor]
+    places = np.arange(int(np.prod(shape))).reshape(shape)
+    parts = np.split(places, np.cumsum([each[along] for each in shapes])[:-1], along)
+    index = np.concatenate(
+        [part.reshape(-1)[view.indices()] for part, view in zip(parts, views, strict=True)], axis
+    )
     return op.result(View(tensor, index.shape, index))
 
 

@@ -20,7 +20,7 @@ from ohmweave.sim.importer.fold import MAX_ELEMENTS, Constants
 from ohmweave.sim.importer.read import node_name
 from ohmweave.sim.importer.record import Clip, Conv, ConvTranspose, FloatNode, Permute, Quantised, Shape
 
-__all__ = ["Lowering", "Op", "View", "WeightScale"]
+__all__ = ["Lowering", "Op", "View", "WeightScale", "times"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,33 +90,37 @@ class Lowering:
         if min(shape) < 1 or prod(shape) > MAX_ELEMENTS:
             raise OhmweaveError(
                 f"node {node.name}: the output must have from 1 to {MAX_ELEMENTS} elements, and has the size "
-                f"{_times(shape)}"
+                f"{times(shape)}"
             )
         return node.output
 
     def map_of(self, view: View, op: "Op") -> str:
         """The (channels, height, width) tensor that a view is; reordered where its channels are."""
-        if view.index is None:
-            return view.tensor
-        shape = self.shapes[view.tensor]
-        index = view.index
-        if index.ndim == 2:
-            index = index[..., np.newaxis, np.newaxis]
-        if index.ndim != 4 or index.shape[0] != 1:
-            op.refuse(f"must have an input of 1×channels×height×width, not {_times(view.shape)}")
-        index = index[0]
-        pixels = shape[1] * shape[2]
-        if index.shape[1:] == shape[1:]:
-            order = index[:, 0, 0] // pixels
-            expected = order[:, None, None] * pixels + np.arange(pixels).reshape(shape[1:])
-            if np.array_equal(index, expected):
-                return self.permuted(view.tensor, order)
-        elif shape[1:] == (1, 1) and self._unflatten(view.tensor, index):
+        order = self.order_of(view)
+        if order is not None:
+            return self.permuted(view.tensor, order)
+        shape, index = self.shapes[view.tensor], view.indices()
+        if index.ndim not in (2, 4) or index.shape[0] != 1:
+            op.refuse(f"must have an input of 1×channels×height×width, not {times(view.shape)}")
+        features = index.ndim == 4 and shape[1:] == (1, 1) and index.shape[2:] != (1, 1)
+        if features and self._unflatten(view.tensor, index[0]):
             return view.tensor
         op.refuse(
             f"must have an input whose reshapes and transposes only reorder channels, and {view.tensor} of "
-            f"{_times(shape)} arrives as {_times(view.shape)} in another order"
+            f"{times(shape)} arrives as {times(view.shape)} in another order"
         )
+
+    def order_of(self, view: View) -> np.ndarray | None:
+        """Which channel each channel of a view is; None if it is no map, or its pixels are in another order."""
+        channels, height, width = self.shapes[view.tensor]
+        if view.index is None:
+            return np.arange(channels)
+        index = view.index[..., np.newaxis, np.newaxis] if view.index.ndim == 2 else view.index
+        if index.ndim != 4 or index.shape[0] != 1 or index.shape[2:] != (height, width):
+            return None
+        order = index[0, :, 0, 0] // (height * width)
+        expected = order[:, None, None] * (height * width) + np.arange(height * width).reshape(height, width)
+        return order if np.array_equal(index[0], expected) else None
 
     def permuted(self, tensor: str, order: np.ndarray) -> str:
         if np.array_equal(order, np.arange(len(order))):
@@ -162,7 +166,7 @@ class Lowering:
         return True
 
 
-def _times(shape: Sequence[int]) -> str:
+def times(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape)) or "a scalar"
 
 

@@ -6,14 +6,14 @@ from math import prod
 import numpy as np
 
 from ohmweave.sim.importer.lower import Op, View
-from ohmweave.sim.importer.record import AveragePool, MaxPool
+from ohmweave.sim.importer.record import AveragePool, MaxPool, Pad
 from ohmweave.sim.importer.window import PADDINGS, Pads, Pair, window
 
 __all__ = ["POOLS"]
 
 
-def _pool(op: Op) -> tuple[str, Pair, Pair, Pads, bool]:
-    """Input, kernel, strides, pads, and whether the ceiling added anything to them."""
+def _pool(op: Op) -> tuple[str, Pair, Pair, Pads, Pads]:
+    """Input, kernel, strides, the file's pads, and what the ceiling added to them."""
     source = op.map(0)
     kernel: Pair = op.wholes("kernel_shape", (), 1, count=2)  # type: ignore[assignment]
     size: Pair = op.lowering.shapes[source][1:]
@@ -22,30 +22,38 @@ def _pool(op: Op) -> tuple[str, Pair, Pair, Pads, bool]:
         op.refuse_attribute("dilations", "1 in each direction", list(dilations))
     if any(pads[i] >= kernel[i % 2] for i in range(4)):
         op.refuse_attribute("pads", f"less than the kernel {list(kernel)}", list(pads))
-    full = list(pads)
+    more = [0, 0, 0, 0]
     if op.flag("ceil_mode") and op.text("auto_pad", "NOTSET", PADDINGS) == "NOTSET":
         for i in (0, 1):
             padded = size[i] + pads[i] + pads[2 + i]
             outputs = -(-(padded - kernel[i]) // strides[i]) + 1
             if (outputs - 1) * strides[i] >= size[i] + pads[i]:
                 outputs -= 1  # the last window would start beyond the map
-            full[2 + i] += max(0, (outputs - 1) * strides[i] + kernel[i] - padded)
-    return source, kernel, strides, tuple(full), tuple(full) != pads  # type: ignore[return-value]
+            more[2 + i] = max(0, (outputs - 1) * strides[i] + kernel[i] - padded)
+    return source, kernel, strides, pads, tuple(more)  # type: ignore[return-value]
 
 
 def max_pool(op: Op) -> None:
     op.accept("auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides")
     op.single_output()
-    source, kernel, stride, pads, _ = _pool(op)
-    op.map_result(op.emit(MaxPool, [source], kernel=kernel, stride=stride, pads=pads))
+    source, kernel, stride, pads, more = _pool(op)
+    op.map_result(op.emit(MaxPool, [source], kernel=kernel, stride=stride, pads=_sum(pads, more)))
+
+
+def _sum(pads: Pads, more: Pads) -> Pads:
+    return tuple(one + other for one, other in zip(pads, more, strict=True))  # type: ignore[return-value]
 
 
 def average_pool(op: Op) -> None:
     op.accept("auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides")
     source, kernel, stride, pads, more = _pool(op)
     include = op.flag("count_include_pad")
-    if more and include:
-        op.refuse("must have its windows inside the padded map where its attribute count_include_pad is 1")
+    if include and any(more):
+        # The file's border counts, and what the ceiling adds does not.
+        if any(pads):
+            source = op.emit(Pad, [source], before=(0, *pads[:2]), after=(0, *pads[2:]))
+        pads, include = (0, 0, 0, 0), False
+    pads = _sum(pads, more)
     op.map_result(
         op.emit(
             AveragePool,

@@ -141,6 +141,10 @@ class AveragePool(FloatNode):
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     include_pad: bool = False
 
+    @property
+    def leaves_border_out(self) -> bool:
+        return any(self.pads) and not self.include_pad
+
     def out_shape(self, *shapes: Shape) -> Shape:
         return (shapes[0][0], *conv_size(shapes[0][1:], self.kernel, self.stride, self.pads))
 
@@ -152,10 +156,15 @@ class Add(FloatNode):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Concat(FloatNode):
-    """The inputs' channels one after the other."""
+    """The inputs one after the other along an axis of (channels, height, width)."""
+
+    axis: int = 0
 
     def out_shape(self, *shapes: Shape) -> Shape:
-        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+        channels, height, width = (
+            sum(shape[i] for shape in shapes) if i == self.axis else shapes[0][i] for i in range(3)
+        )
+        return (channels, height, width)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -13,7 +13,7 @@ from ohmweave.sim.importer.record import FloatGraph
 from ohmweave.sim.quantise.build import Builder
 from ohmweave.sim.quantise.calibrate import calibrate, normalised
 from ohmweave.sim.quantise.options import RANGES, LayerBits, QuantiseOptions, parse_layer_bits
-from ohmweave.sim.quantise.plan import Fixed, Plan, make_plan, pads_image, same_scale
+from ohmweave.sim.quantise.plan import Fixed, Plan, free_name, make_plan, pads_image, same_scale
 from ohmweave.sim.quantise.ranges import Histogram, choose_range
 from ohmweave.sim.quantise.scales import TensorScale, from_range
 
@@ -96,13 +96,7 @@ def _names(plan: Plan) -> dict[str, str]:
     result = {plan.graph.input: "image"}
     taken = {"image"}
     for step in plan.steps:
-        base = name = _identifier(step.node.name, type(step.node).__name__.lower())
-        count = 1
-        while name in taken or name.endswith("_flat"):
-            count += 1
-            name = f"{base}_{count}"
-        taken.add(name)
-        result[step.output] = name
+        result[step.output] = free_name(_identifier(step.node.name, type(step.node).__name__.lower()), taken)
     return result
 
 

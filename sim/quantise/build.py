@@ -1,12 +1,15 @@
 """Integer nodes of planned steps, once the scales of all tensors are known."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ohmweave.sim import graph as integer
+from ohmweave.sim.graph_average import average_nodes
 from ohmweave.sim.graph_base import SUM_BOUND, scaled_bound
+from ohmweave.sim.graph_nodes import CONCAT_AXES
 from ohmweave.sim.importer.record import (
     Add,
     AveragePool,
@@ -20,7 +23,7 @@ from ohmweave.sim.importer.record import (
     Slice,
 )
 from ohmweave.sim.quantise.options import QuantiseOptions
-from ohmweave.sim.quantise.plan import Plan, Step
+from ohmweave.sim.quantise.plan import Plan, Step, free_name
 from ohmweave.sim.quantise.ranges import shrunk_steps
 from ohmweave.sim.quantise.scales import TensorScale, encode, value_of
 
@@ -53,6 +56,7 @@ class Builder:
         self.names = names
         self.options = options
         self.nodes: list[integer.Node] = []
+        self.taken = set(names.values())
         self.logit_scale = 1.0
 
     def build(self) -> tuple[integer.Node, ...]:
@@ -76,9 +80,13 @@ class Builder:
                 )
             )
         elif isinstance(node, Concat):
-            self.nodes.append(integer.Concat(name=name, parts=inputs))
+            self.nodes.append(integer.Concat(name=name, parts=inputs, axis=CONCAT_AXES[node.axis]))
         else:
             self.nodes.append(self._select(node, name, inputs[0], self.plan.shapes[step.inputs[0]]))
+
+    def _inner(self, name: str, suffix: str) -> str:
+        """Name of one of the nodes that make up the node `name`."""
+        return free_name(f"{name[: 57 - len(suffix)]}_{suffix}", self.taken)
 
     def _select(self, node: Any, name: str, source: str, shape: tuple[int, int, int]) -> integer.Select:
         channels = np.arange(shape[0])
@@ -162,7 +170,7 @@ class Builder:
         pads, stride = node.pads, node.stride
         whole = isinstance(node, Conv) and node.groups == 1 and not any(pads)
         if whole and max(kernel) > MAX_KERNEL and kernel == self.plan.shapes[step.inputs[0]][1:]:
-            flat = f"{name[:58]}_flat"
+            flat = self._inner(name, "flat")
             self.nodes.append(integer.Flatten(name=flat, input=stem))
             stem, values, stride = flat, values.reshape(out, -1, 1, 1), (1, 1)
         if isinstance(node, ConvTranspose):
@@ -233,18 +241,23 @@ class Builder:
         )  # fmt: skip
 
     def _sum_pool(self, step: Step, node: AveragePool) -> None:
-        source = self.scales[step.inputs[0]]
-        count = node.kernel[0] * node.kernel[1]
-        channels = self.plan.shapes[step.output][0]
-        unit = np.full(channels, source.step / count)
-        bound = np.full(channels, float(count * ((1 << source.bits) - 1)))
-        self.nodes.append(
-            integer.SumPool(
-                name=self.names[step.output], input=self.names[step.inputs[0]], kernel=node.kernel,
-                stride=node.stride, pads=node.pads,
-                **self._scaled(step, unit, np.full(channels, -float(count * source.point)), bound),
+        source, shape = self.scales[step.inputs[0]], self.plan.shapes[step.inputs[0]]
+        name, stem = self.names[step.output], self.names[step.inputs[0]]
+        windows: dict[str, Any] = {"kernel": node.kernel, "stride": node.stride, "pads": node.pads}
+
+        def scaled(count: int) -> dict[str, Any]:
+            """Of windows of so many places."""
+            ones = np.ones(shape[0])
+            bound = count * ((1 << source.bits) - 1) * ones
+            return self._scaled(step, source.step / count * ones, -count * source.point * ones, bound)
+
+        if node.leaves_border_out:
+            self.nodes += average_nodes(
+                name, stem, shape, **windows, scaled=scaled, label=partial(self._inner, name)
             )
-        )  # fmt: skip
+        else:
+            count = node.kernel[0] * node.kernel[1]
+            self.nodes.append(integer.SumPool(name=name, input=stem, **windows, **scaled(count)))
 
 
 def _outputs_first(node: Conv | ConvTranspose) -> np.ndarray:

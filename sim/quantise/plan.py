@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ohmweave.errors import OhmweaveError
+from ohmweave.sim.graph_average import MAX_PARTS, average_parts
 from ohmweave.sim.importer.record import (
     Add,
     AveragePool,
@@ -23,9 +24,19 @@ from ohmweave.sim.importer.record import (
     Quantised,
 )
 
-__all__ = ["Fixed", "Plan", "Step", "make_plan", "pads_image", "same_scale"]
+__all__ = ["Fixed", "Plan", "Step", "free_name", "make_plan", "pads_image", "same_scale"]
 
 COMPUTING = (Conv, ConvTranspose, Add, ChannelAffine, AveragePool)
+
+
+def free_name(base: str, taken: set[str]) -> str:
+    """`base` or one like it, which is then taken."""
+    name, count = base, 1
+    while name in taken:
+        count += 1
+        name = f"{base}_{count}"
+    taken.add(name)
+    return name
 
 
 @dataclass(frozen=True)
@@ -134,10 +145,14 @@ def _add(plan: Plan, node: FloatNode) -> None:
     if isinstance(node, Clip | Quantised):
         _limit(plan, node)
         return
-    if isinstance(node, AveragePool) and any(node.pads) and not node.include_pad:
-        raise OhmweaveError(
-            f"{node.text}: an average that leaves its border out is not supported; count_include_pad must be 1"
-        )
+    if isinstance(node, AveragePool) and node.leaves_border_out:
+        size = plan.shapes[node.inputs[0]][1:]
+        parts = average_parts(size, kernel=node.kernel, stride=node.stride, pads=node.pads)
+        if parts > MAX_PARTS:
+            raise OhmweaveError(
+                f"{node.text}: an average that leaves its border out is put together of at most {MAX_PARTS} parts, "
+                f"each for one number of places inside the map, and this one needs {parts}"
+            )
     if isinstance(node, Pad) and node.value != 0:
         raise OhmweaveError(f"{node.text}: padding between layers must be with 0, not {node.value:g}")
     if isinstance(node, ChannelAffine) and node.scale.min() < 0:
@@ -309,7 +324,9 @@ def _make_raw(plan: Plan) -> None:
     """The output is the sums of the last step as they are; a step of its own where that is none."""
     last = plan.producers()[plan.output]
     alone = plan.read_count()[plan.output] == 1
-    if not alone or not last.computes or last.limited or last.fixed is not None:
+    # Parts are put together once they are numbers.
+    in_parts = isinstance(last.node, AveragePool) and last.node.leaves_border_out
+    if not alone or not last.computes or in_parts or last.limited or last.fixed is not None:
         last = plan.rescale("logits", plan.output)
         plan.steps.append(last)
         plan.output = last.output

@@ -122,6 +122,19 @@ def test_shapes_of_the_others():
     assert graph.node["f"].inputs == ("d", "e", "d")
 
 
+@pytest.mark.parametrize(
+    ("axis", "shapes"),
+    [("rows", [(2, 5, 6), (2, 3, 6), (2, 13, 6)]), ("columns", [(2, 5, 6), (2, 5, 3), (2, 5, 15)])],
+)
+def test_shapes_of_concatenations_over_space(axis, shapes):
+    part = make_select(name="part", size=shapes[1][1:])
+    both = Concat(name="both", parts=("image", "part", "image"), axis=axis)
+    graph = make_graph(part, both, end("both"))
+    assert [graph.tensors[name].shape for name in ("image", "part", "both")] == shapes
+    assert both.side == {"rows": 1, "columns": 2}[axis]
+    assert Concat(name="both", parts=("image",)).axis == "channels"
+
+
 def test_logits():
     assert make_graph(end()).logits_shape == (2, 5, 6)
     for largest, dtype in ((2**31 - 256, np.int32), (2**31 - 255, np.int64), (-(2**47) + 256, np.int64)):
@@ -379,6 +392,20 @@ def test_node_refusals(make, changes, sentence):
             (make_max(), Concat(name="both", parts=("max", "image")), end("both")),
             {},
             "node both: parts must have the same height and width, not (4, 5) and (5, 6)",
+        ),
+        (
+            (make_max(), Concat(name="both", parts=("max", "image"), axis="rows"), end("both")),
+            {},
+            "node both: parts must have the same channels and width, not (2, 5) and (2, 6)",
+        ),
+        (
+            (
+                make_select(channels=np.zeros(1, np.int32), size=(5, 3)),
+                Concat(name="both", parts=("image", "select"), axis="columns"),
+                end("both"),
+            ),
+            {},
+            "node both: parts must have the same channels and height, not (2, 5) and (1, 5)",
         ),
         (
             (make_add(bits=4), Concat(name="both", parts=("add", "image")), end("both")),

@@ -12,7 +12,7 @@ import pytest
 from ohmweave.errors import OhmweaveError
 from ohmweave.sim import graph as graphs
 from ohmweave.sim import network
-from ohmweave.sim.graph import RAW_BITS, Add, Conv, Graph, Select, Tensor, from_network
+from ohmweave.sim.graph import RAW_BITS, Add, Concat, Conv, Graph, Select, Tensor, from_network
 from ohmweave.sim.network import Network
 from ohmweave.sim.random_graph import random_graph
 
@@ -75,6 +75,27 @@ def test_file_round_trip(seed, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz"]
     assert same(graphs.load(tmp_path / "a.npz"), graph)
     assert not same(graph, random_graph(seed + 1))
+
+
+def test_concatenations_without_an_axis_are_of_channels(tmp_path):
+    """Files that were written before there were others."""
+    graph = make_graph()
+    twice = Concat(name="twice", parts=("select", "select"))
+    wide = {"in_mult": np.ones((1, 4), np.uint16), "in_shift": np.zeros((1, 4), np.int8)}
+    end = Add(name="end", terms=("twice",), bias=np.zeros(4, np.int64), bits=RAW_BITS, **wide)
+    graph = dataclasses.replace(graph, nodes=(*graph.nodes[:2], twice, end))
+    new, old = tmp_path / "new.npz", tmp_path / "old.npz"
+    graphs.save(graph, new)
+    with np.load(new) as stored:
+        header = json.loads(stored["header"].tobytes())
+    assert header["nodes"][2].pop("axis") == "channels"
+    rewrite(new, old, header=np.frombuffer(json.dumps(header).encode(), np.uint8))
+    assert same(graphs.load(old), graph)
+    header["nodes"][2]["axis"] = "batch"
+    rewrite(new, old, header=np.frombuffer(json.dumps(header).encode(), np.uint8))
+    assert refused(old) == (
+        f"the graph file {old} is not valid: node twice: axis must be one of channels, rows, columns, not 'batch'"
+    )
 
 
 def refused(path) -> str:

@@ -116,13 +116,11 @@ def reference(graph, image):
                 for place in x
             }
         elif isinstance(node, Concat):
-            parts = [values[name] for name in node.parts]
-            counts = [graph.tensors[name].shape[0] for name in node.parts]
-            made = {
-                (sum(counts[:index]) + c, *place): value
-                for index, part in enumerate(parts)
-                for (c, *place), value in part.items()
-            }
+            side, start, made = {"channels": 0, "rows": 1, "columns": 2}[node.axis], 0, {}
+            for name in node.parts:
+                for place, value in values[name].items():
+                    made[(*place[:side], start + place[side], *place[side + 1 :])] = value
+                start += graph.tensors[name].shape[side]
         elif isinstance(node, Select):
             made = select(node, shape, x, tensor.zero_point)
         else:
@@ -338,6 +336,12 @@ def test_select_concat_and_flatten_by_hand():
     graph = graph_of([chosen, parts, identity("both", 6)], (2, 2, 3), zero_point=9)
     expected = [[[9, 5, 6], [9, 9, 9]], [[9, 9, 9], [9, 9, 9]], [[9, 2, 3], [9, 9, 9]]]
     assert run(graph, image) == expected * 2
+    for axis, joined in (
+        ("rows", [[[9, 5, 6], [9, 9, 9]] * 2, [[9, 9, 9]] * 4, [[9, 2, 3], [9, 9, 9]] * 2]),
+        ("columns", [[[9, 5, 6] * 2, [9] * 6], [[9] * 6] * 2, [[9, 2, 3] * 2, [9] * 6]]),
+    ):
+        over = Concat(name="both", parts=("select", "select"), axis=axis)
+        assert run(graph_of([chosen, over, identity("both", 3)], (2, 2, 3), zero_point=9), image) == joined
     flat = graph_of([Flatten(name="flat", input="image"), identity("flat", 12)], (2, 2, 3))
     assert [each for ((each,),) in run(flat, image)] == [1, 2, 3, 0, 0, 0, 4, 5, 6, 0, 0, 0]
 

@@ -190,6 +190,16 @@ OPERATIONS = {
     "AveragePool": (after_conv(each("AveragePool", ["a"], "y", kernel_shape=[2, 3], strides=[1, 2])), None),
     "AveragePool with a border": (
         after_conv(each("AveragePool", ["a"], "y", kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1)), None),
+    "AveragePool without its border": (
+        after_conv(each("AveragePool", ["a"], "y", kernel_shape=[3, 3], pads=[1] * 4)), None),
+    "AveragePool, ceil": (
+        after_conv(each("AveragePool", ["a"], "y", kernel_shape=[3, 3], strides=[2, 3], ceil_mode=1)), None),
+    "AveragePool with a border, ceil": (
+        after_conv(each("AveragePool", ["a"], "y", kernel_shape=[3, 3], strides=[2, 3], ceil_mode=1, pads=[1, 1, 0, 1],
+                        count_include_pad=1)), ["Conv", "Pad", "AveragePool"]),
+    "AveragePool, SAME, then Relu": (
+        after_conv(each("AveragePool", ["a"], "p", kernel_shape=[3, 2], strides=[2, 2], auto_pad="SAME_UPPER"),
+                   each("Relu", ["p"], "y")), None),
     "GlobalAveragePool": (after_conv(each("GlobalAveragePool", ["a"], "y")), None),
     "GlobalMaxPool": (after_conv(each("GlobalMaxPool", ["a"], "y")), None),
     "ReduceMean": (after_conv(each("ReduceMean", ["a"], "y", axes=[2, 3], keepdims=0)), ["Conv", "AveragePool"]),
@@ -219,6 +229,32 @@ OPERATIONS = {
     "Concat of features": (
         after_conv(each("Flatten", ["a"], "f"), each("Concat", ["f", "f"], "g", axis=1),
                    each("Gemm", ["g", drawn("w2", 2 * 4 * 7 * 8, 3)], "y")), None),
+    "Concat of rows": (
+        after_conv(each("Conv", ["x", drawn("w2", 4, 3, 2, 1)], "s"), each("Concat", ["s", "a", "s"], "y", axis=2)),
+        ["Conv", "Conv", "Concat"]),
+    "Concat of columns": (
+        after_conv(each("Slice", ["a", longs("s", 3), longs("e", 5), longs("ax", 3)], "p"),
+                   each("Concat", ["a", "p"], "y", axis=-1)), ["Conv", "Slice", "Concat"]),
+    "Concat of rows, of channels in different orders": (
+        after_conv(each("Reshape", ["a", longs("s1", 0, 2, 2, 7, 8)], "r"),
+                   each("Transpose", ["r"], "t", perm=[0, 2, 1, 3, 4]),
+                   each("Reshape", ["t", longs("s2", 0, 4, 7, 8)], "q"), each("Concat", ["a", "q"], "y", axis=-2)),
+        ["Conv", "Permute", "Concat"]),
+    "Split of rows": (
+        after_conv(each("Split", ["a", longs("n", 3, 4)], ["p", "q"], axis=-2),
+                   each("Concat", ["q", "p"], "y", axis=2)), ["Conv", "Slice", "Slice", "Concat"]),
+    "Concat of rows with the image": (after_conv(each("Concat", ["x", "a"], "y", axis=2), out=3), None),
+    **{
+        f"Concat of axis {axis}, channels last": (
+            after_conv(each("Transpose", ["a"], "t", perm=[0, 2, 3, 1]), each("Concat", ["t", "t"], "c", axis=axis),
+                       each("Transpose", ["c"], "y", perm=[0, 3, 1, 2])), ["Conv", "Concat"])
+        for axis in (1, 2, -1)
+    },
+    "Concat of one": (after_conv(each("Concat", ["a"], "y", axis=3)), ["Conv"]),
+    "Concat of columns as features": (
+        lambda c: ([node("Conv", ["x", c("w", 1, 2, 4, 1)], ["a"]), node("Flatten", ["a"], ["f"]),
+                    node("Concat", ["f", "f"], ["g"], axis=1), node("Gemm", ["g", c("w2", 10, 3)], ["y"])], (2, 4, 5)),
+        None),
     "Concat with the image": (
         after_conv(each("Concat", ["x", "a"], "y", axis=1)), None),
     "Flatten and Gemm": (
@@ -352,9 +388,11 @@ REFUSED = {
     "Slice backwards": (
         each("Slice", ["a", longs("s", 3), longs("e", 0), longs("ax", 2), longs("st", -1)], "y"),
         "operator Slice of node y must have steps of at least 1, not [-1]"),
-    "Concat of rows": (
-        each("Concat", ["a", "a"], "y", axis=2),
-        "the output y of {path} must be channels by height by width, or features, and is in another order"),
+    "Concat of the batch": (
+        each("Concat", ["a", "a"], "y", axis=0), "operator Concat of node y must leave the batch as it is"),
+    "Concat of channels and rows": (
+        lambda c: node("Concat", ["a", "x"], ["y"], axis=2),
+        "operator Concat of node y must have inputs that differ along axis 2 only"),
     "transposed map": (
         lambda c: node("Transpose", ["a"], ["y"], perm=[0, 1, 3, 2]),
         "the output y of {path} must be channels by height by width, or features, and is in another order"),
@@ -407,6 +445,19 @@ def test_refused(tmp_path, name):
         assert str(error.value) == sentence.format(path=path)
 
 
+def test_features_of_different_maps_are_refused(tmp_path):
+    constants = Constants()
+    nodes, shape = after_conv(
+        each("MaxPool", ["a"], "p", kernel_shape=[2, 2]), each("Flatten", ["a"], "f"), each("Flatten", ["p"], "g"),
+        each("Concat", ["f", "g"], "h", axis=1), each("Gemm", ["h", drawn("w2", 392, 3)], "y"),
+    )(constants)  # fmt: skip
+    with pytest.raises(OhmweaveError) as error:
+        load_onnx(write(tmp_path / "net.onnx", nodes, constants, shape))
+    assert str(error.value) == (
+        "operator Concat of node h must join maps that differ in their channels only, not 4×7×8 and 4×6×7"
+    )
+
+
 def test_what_follows_the_end_is_refused(tmp_path):
     constants = Constants()
     nodes, shape = after_conv(each("Sigmoid", ["a"], "s"), each("Relu", ["s"], "y"))(constants)
@@ -416,14 +467,4 @@ def test_what_follows_the_end_is_refused(tmp_path):
     )
     with pytest.raises(OhmweaveError) as error:
         load_onnx(path)
-    assert str(error.value) == sentence
-
-
-def test_average_that_leaves_its_border_out(tmp_path):
-    constants = Constants()
-    nodes, shape = after_conv(each("AveragePool", ["a"], "y", kernel_shape=[3, 3], pads=[1] * 4))(constants)
-    network = load_onnx(write(tmp_path / "net.onnx", nodes, constants, shape))
-    sentence = "node y: an average that leaves its border out is not supported; count_include_pad must be 1"
-    with pytest.raises(OhmweaveError) as error:
-        quantise(network, np.zeros((1, *shape[1:], shape[0]), np.uint8), WIDE)
     assert str(error.value) == sentence

@@ -5,7 +5,8 @@ import collections
 import numpy as np
 
 from ohmweave.sim import graph_golden
-from ohmweave.sim.graph import RAW_BITS, Conv, Flatten, Select
+from ohmweave.sim.graph import RAW_BITS, Concat, Conv, Flatten, Select
+from ohmweave.sim.graph_nodes import CONCAT_AXES
 from ohmweave.sim.random_graph import KINDS, Limits, random_graph
 
 
@@ -33,6 +34,9 @@ def test_random_graphs_use_their_range():
                 kinds["weights", node.weight_bits] += 1
             if isinstance(node, Select):
                 kinds["padded channels"] += bool((node.channels < 0).any())
+            if isinstance(node, Concat):
+                kinds[node.axis] += 1
+                kinds["average"] += f"{node.name}_rows0" in graph.node or f"{node.name}_part0_0" in graph.node
         kinds["fill"] += bool(graph.fill)
         channels, height, width = graph.input.shape
         images = np.random.default_rng(seed).integers(0, 256, (4, height, width, channels)).astype(np.uint8)
@@ -46,6 +50,7 @@ def test_random_graphs_use_their_range():
     expected += [("weights", bits) for bits in (4, 8, 16)]
     expected += [(each, RAW_BITS) for each in ("Conv", "Add", "SumPool")]
     expected += ["depthwise", "grouped", "transposed", "residual", "dilated", "padded channels", "fill"]
+    expected += [*CONCAT_AXES, "average"]
     assert not [each for each in expected if kinds[each] < 3]
 
 

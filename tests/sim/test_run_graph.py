@@ -163,6 +163,38 @@ def test_what_the_host_moves_is_reported():
     assert (outcome.logits == graph_golden.logits(graph, pixels)).all()
 
 
+@pytest.mark.parametrize("axis", ["rows", "columns"])
+def test_maps_joined_over_space(axis):
+    """Parts of different sides, one of them twice, beside and below each other, on the netlist."""
+    size = (2, SIDE) if axis == "rows" else (SIDE, 2)
+    nodes = (
+        conv("left", "image", 2, 1),
+        conv("right", "image", 2, 1, side=1),
+        Select(
+            name="part",
+            input="right",
+            channels=np.array([1, 0], np.int32),
+            start=(1, 1),
+            step=(1, 1),
+            size=(2, 2),
+        ),
+        Select(name="strip", input="left", channels=np.arange(2, dtype=np.int32), size=size),
+        Concat(name="both", parts=("strip", "right", "strip"), axis=axis),
+        Concat(name="wide", parts=("part", "part"), axis=axis),
+        conv("kept", "wide", 2, 2),
+        conv("reduced", "both", 2, 2, side=3),
+        Select(name="one", input="reduced", channels=np.arange(2, dtype=np.int32), size=(2, 2)),
+        Concat(name="all", parts=("kept", "one"), axis=axis),
+        conv("logits", "all", CLASSES, 2, raw=True),
+    )
+    graph = Graph(name="joined", input=Tensor(name="image", shape=(1, SIDE, SIDE), bits=4), nodes=nodes)
+    pixels = np.random.default_rng(6).integers(0, 256, (2, SIDE, SIDE, 1), np.uint8)
+    report = run(graph, ImageSet("test", pixels, None), TINY, arch="tiny").report
+    assert report.mismatches == 0
+    assert report.record()["host"] == {"concat": 3, "select": 3}
+    assert len(np.unique(graph_golden.logits(graph, pixels))) > 8
+
+
 def test_chains_are_pipelines(small_network, images):
     """Also of the golden backend, and as a graph."""
     for network in (small_network, from_network(small_network)):
