@@ -1,11 +1,11 @@
 """Model of the convolution buffer: the windows by im2col, and when the handshakes come.
 
-`Schedule` knows no rows, slots or counters, only the list of all columns in order and, of each, the pixel that it
-waits for.
+`Schedule` knows no slots or counters, only the list of all columns in order and, of each, the pixel that it waits for.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain, zip_longest
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ohmweave.params import BufferParams, Kernel
 from ohmweave.rtl.conv_buffer import Convolution, conv_config
 from ohmweave.testbench.runner import SEED
 
-__all__ = ["Layer", "Schedule"]
+__all__ = ["InPlace", "Layer", "Pair", "Schedule"]
 
 
 def pair(value: Kernel) -> tuple[int, int]:
@@ -69,6 +69,9 @@ class Layer:
             f"{k} stride {s} pad {p} on {images}, fill {fill} of {planes} planes, out {out}, seed {seed}"
         )
         self.random = random.Random(seed)
+        #: The layers of the images in the order in which they come.
+        self.order: list[Layer] = [self] * frames
+        self.layers: tuple[Layer, ...] = (self,)
 
     def _fill_lanes(self, values: Sequence[int]) -> np.ndarray:
         """Lanes of a pixel in the padding."""
@@ -112,49 +115,141 @@ class Layer:
         ]
 
 
+class Pair:
+    """Images of two layers in turn; of the second as many as of the first, or one fewer."""
+
+    def __init__(self, first: Layer, second: Layer):
+        self.params = first.params
+        self.layers = first, second
+        self.order = self._alternate(first.order, second.order)
+        self.name = f"{first.name} and {second.name}"
+        self.random = first.random
+
+    @staticmethod
+    def _alternate(first: Sequence, second: Sequence) -> list:
+        return [item for pair in zip_longest(first, second) for item in pair if item is not None]
+
+    def _by_image(self, each: Callable[[Layer], list[int]]) -> list[int]:
+        """What a layer gives, cut into its images, in the order of all images."""
+        parts = []
+        for layer in self.layers:
+            words = each(layer)
+            size = len(words) // len(layer.order)
+            parts.append([words[at : at + size] for at in range(0, len(words), size)])
+        return list(chain(*self._alternate(*parts)))
+
+    def pixels(self) -> list[int]:
+        return self._by_image(Layer.pixels)
+
+    def windows(self) -> list[int]:
+        return self._by_image(Layer.windows)
+
+
+class InPlace(Pair):
+    """Two layers of which the second's images are computed from the windows of the first.
+
+    A window gives as many pixels as the second layer's images are wider than the first has columns of windows. Lane c
+    of pixel n is the sum of the window's lanes c + n, c + n + L, c + n + 2L, ..., L being the lanes of a pixel.
+    """
+
+    def __init__(self, first: Layer, second: Layer):
+        lanes, bits = second.lanes, first.params.act_bits
+        results = second.width // first.out[1]
+        images = []
+        for window in first.windows():
+            values = [
+                window >> bits * n & (1 << bits) - 1 for n in range(first.params.window_lanes + results)
+            ]
+            for n in range(results):
+                images.append([sum(values[n + c :: lanes]) % (1 << bits) for c in range(lanes)])
+        second.images = np.array(images).reshape(second.images.shape)
+        super().__init__(first, second)
+        self.results = results
+        #: Of each pixel, the windows that must have been taken before there is one; 0 for those from outside.
+        self.needs: list[int] = []
+        taken = 0
+        for layer in self.order:
+            if layer is first:
+                self.needs += [0] * (layer.width * layer.height)
+                before, taken = taken, taken + layer.out[0] * layer.out[1]
+            else:
+                self.needs += [before + n // results + 1 for n in range(layer.width * layer.height)]
+                taken += layer.out[0] * layer.out[1]
+
+
 class Schedule:
-    """When the handshakes of a layer come, from the formulas of the docstring of `ConvBuffer`.
+    """When the handshakes of images come, from the formulas of the docstring of `ConvBuffer`.
 
     Column n of the run is read at the earliest one cycle after its last pixel was taken, one cycle after column
     n-1 was read, and in the cycle in which column n-1 enters the window; it enters the window at the earliest
     one cycle after it was read, and in the cycle in which the window before it is taken.
     """
 
-    def __init__(self, layer: Layer):
-        (kr, kc), (sr, sc), (pr, pc) = layer.k, layer.s, layer.p
-        width, height = layer.width, layer.height
-        self.width = width
-        self.slots = layer.params.row_slots(layer.k)
+    def __init__(self, images: Layer | Pair):
+        order = images.order
+        self.slots = order[0].params.row_slots(order[0].k)
         # (pixel it waits for or -1, first row that it or a later column needs, window complete, kept aside)
         self.columns: list[tuple[int, int, bool, bool]] = []
-        for frame in range(len(layer.images)):
-            for y in range(0, layer.out[0] * sr, sr):
+        # Complete rows and the layer of the next pixel, for each number of pixels; of each window its layer.
+        self.rows: list[int] = []
+        self.pixel_layers: list[bool] = []
+        self.window_layers: list[bool] = []
+        row = 0
+        # One image more: after the last one the buffer waits for the next.
+        for frame, layer in enumerate([*order, images.layers[len(order) % len(images.layers)]]):
+            (kr, kc), (sr, sc), (pr, pc) = layer.k, layer.s, layer.p
+            width, height = layer.width, layer.height
+            other = bool(frame % len(images.layers))
+            first = len(self.rows)
+            if frame == len(order):
+                self.columns.append((first + height * width, row, False, False))
+            for y in range(0, layer.out[0] * sr, sr) if frame < len(order) else ():
                 end = 0
                 for x in range(0, layer.out[1] * sc, sc):
+                    self.window_layers.append(other)
                     for column in range(max(end, x, pc) - pc, x + kc - pc):
                         bottom = min(y - pr + kr, height) - 1
-                        pixel = (frame * height + bottom) * width + column if column < width else -1
+                        pixel = first + bottom * width + column if column < width else -1
                         aside = kc == 7 and pc == 0 and column == 0
-                        top = frame * height + max(y - pr, 0)
+                        top = row + max(y - pr, 0)
                         self.columns.append((pixel, top, column == x + kc - 1 - pc, aside))
                     end = x + kc
-        # After the last image the buffer waits for the next.
-        self.columns.append((len(layer.images) * width * height + height * width, len(layer.images) * height,
-                             False, False))  # fmt: skip
+            self.rows += [row + n // width for n in range(height * width)]
+            self.pixel_layers += [other] * (height * width)
+            row += height
         self.pixels = 0
+        self.windows = 0
         self.next = 0
         self.held: tuple[bool, bool] | None = None
         self.valid = False
 
+    def _room(self, more: int) -> bool:
+        """Whether the row so many after the one being written has a place."""
+        return self.rows[self.pixels] + more < self.columns[self.next][1] + self.slots
+
     @property
     def ready(self) -> bool:
-        return self.pixels // self.width < self.columns[self.next][1] + self.slots
+        return self._room(0)
+
+    @property
+    def spare(self) -> bool:
+        return self._room(1)
+
+    @property
+    def pixel_layer(self) -> bool:
+        return self.pixel_layers[self.pixels]
+
+    @property
+    def window_layer(self) -> bool:
+        """Of the window that is valid."""
+        return self.window_layers[self.windows]
 
     def clock(self, pixel: bool, take: bool) -> None:
         """One rising edge after which these transfers have been made."""
         free = not self.valid or take
         if take:
             self.valid = False
+            self.windows += 1
         moves = self.held is not None and (free or self.held[1])
         read = None
         if self.held is None or moves:

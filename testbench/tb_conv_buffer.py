@@ -11,13 +11,17 @@ import numpy as np
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from ohmweave.params import BufferParams
-from ohmweave.rtl.conv_buffer import ConvConfig
-from ohmweave.testbench.conv_model import Layer, Schedule
+from ohmweave.rtl.conv_buffer import ConvConfig, in_place
+from ohmweave.testbench.conv_model import InPlace, Layer, Pair, Schedule
 from ohmweave.testbench.runner import SEED
 from ohmweave.testbench.stream import PACES, parameters, start
 
 READ_CYCLES = 6  # between two windows that a busy array takes
 MARGIN = 64  # cycles without any transfer that are a hang
+
+
+class Standstill(AssertionError):
+    """Nothing moves."""
 
 
 class Bench:
@@ -32,7 +36,9 @@ class Bench:
     async def start(self) -> None:
         self.idle()
         self.dut.clear.value = 0
-        self._config().value = 0
+        for config in self._configs():
+            config.value = 0
+        self.dut.alternate.value = 0
         await start(self.dut)
 
     def idle(self) -> None:
@@ -40,14 +46,20 @@ class Bench:
         self.dut.pixel__payload.value = 0
         self.dut.window__ready.value = 0
 
-    def _config(self) -> Any:
-        return self.dut["config"]
+    def _configs(self) -> list[Any]:
+        return [self.dut["config"], self.dut.other]
 
-    async def configure(self, layer: Layer) -> None:
+    async def configure(self, images: Layer | Pair) -> None:
         """Change the configuration under `clear`; a pixel that is taken together with it is forgotten."""
         self.idle()
         self.dut.clear.value = 1
-        self._config().value = ConvConfig(self.params).const(layer.plan.config).as_bits()
+        shape = ConvConfig(self.params)
+        # Where all images are alike the other configuration is noise.
+        values = [shape.const(layer.plan.config).as_bits() for layer in images.layers]
+        values.append(images.random.getrandbits(shape.size))
+        for config, value in zip(self._configs(), values, strict=False):
+            config.value = value
+        self.dut.alternate.value = int(len(images.layers) > 1)
         self.dut.pixel__valid.value = 1
         await RisingEdge(self.dut.clk)
         self.dut.clear.value = 0
@@ -62,16 +74,20 @@ class Bench:
         self.idle()
 
     async def run(
-        self, layer: Layer, *, idle: float = 0.0, stall: float = 0.0, every: int = 1, fill: int = 0,
-        gap: int = 0, cycles: int | None = None,
+        self, layer: Layer | Pair, *, idle: float = 0.0, stall: float = 0.0, every: int = 1, fill: int = 0,
+        gap: int = 0, cycles: int | None = None, delay: int = 1, depth: int = 1,
     ) -> None:  # fmt: skip
-        """Stream the layer's images through, checking everything in every cycle.
+        """Stream the images through, checking everything in every cycle.
 
         every   the consumer takes a window only so many cycles after the one before
         fill    it takes none in the first so many cycles
         gap     idle cycles after each pixel
         cycles  stop after so many, wherever that is
+        delay   in place: cycles from taking a window to the first of its pixels
+        depth   in place: the windows whose pixels have not all been taken
         """
+        loop = layer if isinstance(layer, InPlace) else None
+        outstanding = 0
         dut, schedule = self.dut, Schedule(layer)
         pixels, windows = layer.pixels(), layer.windows()
         self.cycle, self.taken, self.offered, self.sent = 0, [], [], []
@@ -84,6 +100,12 @@ class Bench:
             sent = len(self.sent)
             offer = sent < len(pixels) and pause == 0 and layer.random.random() >= idle
             ready = self.cycle >= max(fill, last_take + every) and layer.random.random() >= stall
+            if loop is not None:
+                needs = loop.needs[sent] if sent < len(pixels) else 0
+                offer &= needs <= len(self.taken) and (
+                    needs == 0 or self.taken[needs - 1] + delay <= self.cycle
+                )
+                ready &= outstanding < depth or not schedule.valid or schedule.window_layer
             dut.pixel__valid.value = int(offer)
             dut.pixel__payload.value = pixels[sent] if offer else layer.random.getrandbits(16)
             dut.window__ready.value = int(ready)
@@ -92,12 +114,23 @@ class Bench:
             valid = bool(dut.window__valid.value)
             assert bool(dut.pixel__ready.value) == schedule.ready, f"{at}: pixel.ready in cycle {self.cycle}"
             assert valid == schedule.valid, f"{at}: window.valid in cycle {self.cycle}"
+            assert bool(dut.spare.value) == schedule.spare, f"{at}: spare in cycle {self.cycle}"
+            assert bool(dut.pixel_layer.value) == schedule.pixel_layer, (
+                f"{at}: pixel_layer in cycle {self.cycle}"
+            )
+            if valid:
+                assert bool(dut.window_layer.value) == schedule.window_layer, (
+                    f"{at}: window_layer in cycle {self.cycle}"
+                )
             if valid and not was_valid:
                 self.offered.append(self.cycle)
             if valid and (ready or not was_valid):
                 got = int(dut.window__payload.value)
                 assert got == windows[len(self.taken)], f"{at}: window {len(self.taken)} is {got:x}"
             await RisingEdge(dut.clk)
+            if loop is not None:
+                outstanding += valid and ready and not schedule.window_layer
+                outstanding -= took_pixel and needs > 0 and needs not in loop.needs[sent + 1 : sent + 2]
             schedule.clock(took_pixel, valid and ready)
             pause = gap if took_pixel else max(pause - 1, 0)
             if took_pixel:
@@ -107,7 +140,8 @@ class Bench:
                 self.taken.append(self.cycle)
                 last_take = self.cycle
             quiet = 0 if took_pixel or (valid and ready) else quiet + 1
-            assert quiet < MARGIN + max(gap, fill), f"{at}: nothing moves from cycle {self.cycle - quiet} on"
+            if quiet == MARGIN + max(gap, fill, delay):
+                raise Standstill(f"{at}: nothing moves from cycle {self.cycle - quiet} on")
             self.cycle += 1
         self.idle()
 
@@ -137,6 +171,29 @@ def layers(params: BufferParams, frames: int) -> list[Layer]:
                 least = max(1, k - 2 * p)
                 sizes = [choose.randint(least, min(params.width, least + 7)) for _ in range(2)]
                 result.append(Layer(params, k, s, p, *sizes, frames=frames))
+    return result
+
+
+def pairs(params: BufferParams, frames: int) -> list[Pair]:
+    """Each layer with another one of as many slots, and some with themselves."""
+    choose = random.Random(SEED)
+    by_slots: dict[int, list[Layer]] = {}
+    for layer in layers(params, frames):
+        by_slots.setdefault(layer.params.row_slots(layer.k), []).append(layer)
+    result = []
+    for group in by_slots.values():
+        choose.shuffle(group)
+        result += [Pair(first, second) for first, second in zip(group, group[1:] + group[:1], strict=True)]
+    return result
+
+
+def in_place_pairs(params: BufferParams, key: str, frames: int) -> list[InPlace]:
+    """The pairs given to the test: shapes of both layers, the second's but for its image."""
+    result = []
+    for shape, (k, s, p, results, more) in parameters()[key]:
+        first = Layer(params, *shape, frames=frames)
+        second = Layer(params, k, s, p, first.out[0], first.out[1] * results, frames=frames, **more)
+        result.append(InPlace(first, second))
     return result
 
 
@@ -285,3 +342,82 @@ async def without_configuration(dut):
         await ReadOnly()
         assert not dut.pixel__ready.value
     await RisingEdge(dut.clk)
+
+
+@cocotb.test()
+async def alternating_layers(dut):
+    """Images of two convolutions in turn, at changing paces."""
+    tb = await bench(dut)
+    for number, pair in enumerate(pairs(tb.params, frames=2)):
+        idle, stall = PACES[number % len(PACES)]
+        await tb.configure(pair)
+        await tb.run(pair, idle=idle, stall=stall)
+
+
+@cocotb.test()
+async def interval_between_layers(dut):
+    """Windows follow as fast as their columns come, from one layer's image to the other's as well."""
+    tb = await bench(dut)
+    run = 0
+    for pair in pairs(tb.params, frames=1):
+        if sum(layer.height for layer in pair.layers) > tb.params.row_slots(pair.layers[0].k):
+            continue
+        await tb.configure(pair)
+        await tb.run(pair, fill=sum(layer.height * layer.width for layer in pair.layers) + 12)
+        expected = []
+        for layer in pair.layers:
+            along, back = min(layer.s[1], layer.k[1]), layer.k[1] - layer.p[1]
+            expected += [back, *[along] * (layer.plan.out_width - 1)] * layer.plan.out_height
+        assert list(np.diff(tb.taken)) == expected[1:], pair.name
+        run += 1
+    assert run
+
+
+@cocotb.test()
+async def layers_in_place(dut):
+    """The second layer's pixels come of the first one's windows, however few results there is room for."""
+    tb = await bench(dut)
+    for pair in in_place_pairs(tb.params, "in_place", frames=2):
+        first, second = pair.layers
+        in_place(tb.params, first.plan, second.plan)
+        for number, (idle, stall) in enumerate(PACES):
+            await tb.configure(pair)
+            await tb.run(
+                pair, idle=idle, stall=stall, delay=(1, 9, 2, 30)[number], depth=(1, 2, 1, 8)[number],
+                every=(1, READ_CYCLES, 1, 1)[number],
+            )  # fmt: skip
+
+
+@cocotb.test()
+async def refused_in_place(dut):
+    """What `in_place` refuses for lack of slots comes to a standstill, where one result at a time has room."""
+    tb = await bench(dut)
+    for pair in in_place_pairs(tb.params, "not_in_place", frames=1):
+        await tb.configure(pair)
+        try:
+            await tb.run(pair)
+        except Standstill:
+            continue
+        raise AssertionError(f"{pair.name}: no standstill")
+
+
+@cocotb.test()
+async def interrupted_pairs(dut):
+    """Reset and clear, at first within some image, then within the other layer's: it starts over with `config`."""
+    tb = await bench(dut)
+    layer_seen = set()
+    for number, pair in enumerate(pairs(tb.params, frames=2)[:: 1 if "layers" in parameters() else 7]):
+        await tb.configure(pair)
+        first = pair.layers[0]
+        least = 5 if number % 3 == 0 else first.height * first.width + 4
+        await tb.run(pair, stall=0.2, cycles=pair.random.randint(least, least + 60))
+        layer_seen.add(bool(dut.pixel_layer.value))
+        if number % 2:
+            dut.rst.value = 1
+            await RisingEdge(dut.clk)
+            dut.rst.value = 0
+            await tb.begin()
+        else:
+            await tb.configure(pair)
+        await tb.run(pair, idle=0.2, stall=0.2)
+    assert layer_seen == {False, True}

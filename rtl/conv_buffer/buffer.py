@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, ResetInserter, Signal
-from amaranth.lib import memory, stream
+from amaranth.hdl import Module, Mux, ResetInserter, Signal, ValueLike
+from amaranth.lib import data, memory, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import BufferParams
-from ohmweave.rtl.conv_buffer.geometry import UNITS, ConvConfig
+from ohmweave.rtl.conv_buffer.geometry import UNITS, ConvConfig, part_config
 from ohmweave.rtl.conv_buffer.reader import ColumnReader
-from ohmweave.rtl.conv_buffer.window import WindowRegister
-from ohmweave.rtl.conv_buffer.writer import LineWriter
+from ohmweave.rtl.conv_buffer.window import WINDOW_FIELDS, WindowRegister
+from ohmweave.rtl.conv_buffer.writer import LINE_FIELDS, LineWriter
 
 __all__ = ["ConvBuffer"]
 
@@ -29,6 +29,13 @@ class ConvBuffer(Component):
     share a read of the array are one of k × (k + (n-1)·s) with column stride n·s; a 1×1 kernel on pixels of n words is
     one of 1×n with column stride n.
 
+    In place (Re-ReRAM, section V: the space of inputs that are done with is written by their outputs at once): with
+    `alternate` the images alternate between two configurations, as do an image of one layer and the image of its
+    results, which is the next layer's input and whose rows follow in the slots that the first image leaves. The two
+    must have the same slots (`banks × groups`); `in_place()` says whether a layer's results always find a slot, so
+    that nothing comes to a standstill. Writer, reader and window register each change over by themselves at the end of
+    an image, without a cycle lost.
+
     Parameters
     ----------
     params : BufferParams
@@ -37,6 +44,10 @@ class ConvBuffer(Component):
     -----
     config : In(ConvConfig(params))
         From `conv_config()`. All zero: nothing is taken or given. It may change while `clear` or the reset is high.
+    other : In(ConvConfig(params))
+        Configuration of the images 1, 3, 5, ..., counted from 0 since `clear` or the reset. Constant as `config` is.
+    alternate : In(1)
+        `other` is used; else all images are as `config` says. Constant as `config` is.
     clear : In(1)
         Forgets everything, as the reset does; the window is not to be taken meanwhile. `pixel.ready` is low from the
         cycle after it went high to the cycle after it went low; a pixel taken with it is forgotten.
@@ -46,6 +57,13 @@ class ConvBuffer(Component):
     window : Out(stream(window_lanes × act_bits))
         Lane ((j × rows) + i) × L + c is channel c of kernel column j and kernel row i; the other lanes are zero. Pixels
         in the padding are what `config.fill` says, zero by default. Windows come in raster order.
+    pixel_layer : Out(1)
+        The next pixel to be taken belongs to an image of `other`. A register.
+    window_layer : Out(1)
+        The window offered is of an image of `other`. A register.
+    spare : Out(1)
+        Besides the row being written a whole further row has a place by now, so that all pixels of both would be
+        taken without a wait. Registered state alone, low with `pixel.ready` from `clear` on.
 
     Latency and throughput
     ----------------------
@@ -64,6 +82,8 @@ class ConvBuffer(Component):
       y + row_slots(k) - 1 are taken, over the end of the image into the next ones. The columns read run at most
       two ahead of the window offered.
 
+    All of this holds across the images' ends too, whether they alternate or not.
+
     Raises
     ------
     TypeError
@@ -77,9 +97,14 @@ class ConvBuffer(Component):
         super().__init__(
             {
                 "config": In(ConvConfig(params)),
+                "other": In(ConvConfig(params)),
+                "alternate": In(1),
                 "clear": In(1),
                 "pixel": In(stream.Signature(params.lanes * params.act_bits)),
                 "window": Out(stream.Signature(params.window_lanes * params.act_bits)),
+                "pixel_layer": Out(1),
+                "window_layer": Out(1),
+                "spare": Out(1),
             }
         )
 
@@ -94,12 +119,26 @@ class ConvBuffer(Component):
         reader = ColumnReader(params=params)
         window = WindowRegister(params=params)
         # Copies of what comes from outside, so that `pixel.ready` is a function of registers alone.
-        config = Signal.like(self.config)
         cleared = Signal(init=1)
-        m.d.sync += [config.eq(self.config), cleared.eq(self.clear)]
+        m.d.sync += cleared.eq(self.clear)
         for name, part in (("writer", writer), ("reader", reader), ("window_register", window)):
             m.submodules[name] = ResetInserter(self.clear | cleared)(part)
-            m.d.comb += part.config.eq(config)
+        # Of the image being written, of the one being read and of the one whose column comes out of the memories.
+        writing = Signal(part_config(params, LINE_FIELDS))
+        reading = Signal(ConvConfig(params))
+        showing = Signal(part_config(params, WINDOW_FIELDS))
+        self._load(m, writing, cleared, writer.image_end, writer.layer)
+        self._load(m, reading, cleared, reader.next_frame & self.alternate, reader.layer)
+        with m.If(reader.renew):
+            m.d.sync += _copy(showing, reading)
+        m.d.comb += [
+            writer.config.eq(writing),
+            writer.height.eq(reading.in_height),
+            writer.alternate.eq(self.alternate),
+            reader.config.eq(reading),
+            reader.alternate.eq(self.alternate),
+            window.config.eq(showing),
+        ]
 
         word = params.lanes * params.act_bits
         for bank in range(params.banks):
@@ -133,5 +172,24 @@ class ConvBuffer(Component):
             self.window.payload.eq(window.window.payload),
             self.window.valid.eq(window.window.valid),
             window.window.ready.eq(self.window.ready),
+            self.pixel_layer.eq(writer.layer),
+            self.window_layer.eq(window.layer),
+            self.spare.eq((writer.row + 1 < reader.limit) & ~cleared),
         ]
         return m
+
+    def _load(self, m: Module, target: data.View, cleared: Signal, end: ValueLike, layer: Signal) -> None:
+        """Configuration of the first image after `cleared`, and of the next at the end of one of `layer`.
+
+        Registers that are seldom loaded rather than multiplexers: a simulator has nothing to do for them.
+        """
+        with m.If(cleared | end):
+            with m.If(cleared | layer):
+                m.d.sync += _copy(target, self.config)
+            with m.Else():
+                m.d.sync += _copy(target, self.other)
+
+
+def _copy(target: data.View, source: data.View) -> list:
+    """Fields of `target` as those of the same names in `source`."""
+    return [target[name].eq(source[name]) for name, _ in target.shape()]

@@ -23,13 +23,17 @@ __all__ = [
     "ConvConfig",
     "Convolution",
     "conv_config",
+    "in_place",
     "kernels",
+    "part_config",
 ]
 
 #: Rows of the highest image; nothing but counters depends on it.
 MAX_HEIGHT = 4096
 #: Parts of a memory word that are written on their own.
 UNITS = 8
+#: Pixels that one window may give, in place.
+MAX_RESULTS = 4
 
 
 class ConvConfig(data.StructLayout):
@@ -81,6 +85,12 @@ class ConvConfig(data.StructLayout):
             "fill": FillLayout(params),
         }
         super().__init__(fields)
+
+
+def part_config(params: BufferParams, names: Sequence[str]) -> data.StructLayout:
+    """The fields of `ConvConfig` that one part of the buffer reads."""
+    whole_config = ConvConfig(params)
+    return data.StructLayout({name: whole_config[name].shape for name in names})
 
 
 class Convolution(NamedTuple):
@@ -187,3 +197,41 @@ def conv_config(
         "fill": filling,
     }
     return Convolution(config, out_height, out_width)
+
+
+def in_place(params: BufferParams, first: Convolution, second: Convolution) -> None:
+    """Check that `first`, fed with its images, and `second`, fed with the results of `first`, can share one buffer.
+
+    Images of the two alternate in the ring: row y of the results is written as row in_height + y, counted from the
+    image that they come from, once windows of row y of that image have been read. The reader then still keeps the
+    rows from max(y × stride - pad, 0) on. If all from there to in_height + y have a slot, for every y, then no result
+    ever waits for a window that is read after its own: whatever stands between windows and results, and however
+    little it holds, the buffer does not come to a standstill. Windows of row 0 may wait until the image is there as a
+    whole, because its results are no pixels before; that takes in_height slots, fewer than for y = 0.
+
+    `OhmweaveError` says why they cannot: the two must have the same slots, and `second` images of the size of the
+    results, of which a window may give several side by side.
+    """
+    groups = [layer.config["slots"] // params.banks for layer in (first, second)]
+    if groups[0] != groups[1] or first.config["group_step"] != second.config["group_step"]:
+        raise OhmweaveError(
+            f"image rows in a word must be the same for both layers in place, not {groups[0]} and {groups[1]}"
+        )
+    height, width = second.config["in_height"], second.config["in_width"]
+    if height != first.out_height:
+        raise OhmweaveError(
+            f"in_height of the second layer in place must be the first layer's rows of windows, {first.out_height}, "
+            f"not {height}"
+        )
+    if width % first.out_width or not 1 <= width // first.out_width <= MAX_RESULTS:
+        raise OhmweaveError(
+            f"in_width of the second layer in place must be 1 to {MAX_RESULTS} times the first layer's columns of "
+            f"windows, {first.out_width}, not {width}"
+        )
+    own, stride, pad, slots = (first.config[name] for name in ("in_height", "stride", "pad", "slots"))
+    held = [own + y - max(y * stride - pad, 0) + 1 for y in range(height)]
+    if max(held) > slots:
+        raise OhmweaveError(
+            f"rows held while row {held.index(max(held))} of the results is written must be at most {slots}, "
+            f"not {max(held)}"
+        )

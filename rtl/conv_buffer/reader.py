@@ -22,11 +22,19 @@ class ColumnLayout(data.StructLayout):
     store  the first column of a row of windows is kept aside until the second comes (7 columns in 6 cycles)
     clear  the older columns of the window become padding, or the one kept aside
     last   the window is complete
+    layer  the column is of image 1, 3, 5, ... since the reset, with `alternate`
     """
 
     def __init__(self, params: BufferParams):
         super().__init__(
-            {"slot": SlotLayout(params.banks), "rows": params.max_kernel, "store": 1, "clear": 1, "last": 1}
+            {
+                "slot": SlotLayout(params.banks),
+                "rows": params.max_kernel,
+                "store": 1,
+                "clear": 1,
+                "last": 1,
+                "layer": 1,
+            }
         )
 
 
@@ -37,10 +45,13 @@ class ColumnReader(Component):
     image come without a read, columns left of it cost nothing.
 
     Ports
-        config        In(ConvConfig(params))
+        config        In(ConvConfig(params)); of the image being read
+        alternate     In(1)  the image after it has another configuration
         row, column   In   the writer's position
         limit         Out  first row, relative to this image, whose slot the window or a later one still needs
         next_frame    Out(1)  this cycle's column is the last of the image
+        layer         Out(1)  with `alternate`: the image being read is 1, 3, 5, ... since the reset
+        renew         Out(1)  this cycle's column is the first with this configuration
         read          Out(1)  read every bank at `address`
         address       Out
         word          Out(stream(ColumnLayout(params))); valid with the words at the memories' outputs
@@ -52,10 +63,13 @@ class ColumnReader(Component):
         super().__init__(
             {
                 "config": In(ConvConfig(params)),
+                "alternate": In(1),
                 "row": In(signed(ROW_BITS)),
                 "column": In(width),
                 "limit": Out(signed(ROW_BITS)),
                 "next_frame": Out(1),
+                "layer": Out(1),
+                "renew": Out(1),
                 "read": Out(1),
                 "address": Out(width),
                 "word": Out(stream.Signature(ColumnLayout(params))),
@@ -75,6 +89,8 @@ class ColumnReader(Component):
         fresh = Signal(init=1)
         # Slot of row `top` of the image, which lies `pad` below the window's first row.
         slot = Signal(SlotLayout(params.banks))
+        # No column has been read with this configuration.
+        untouched = Signal(init=1)
 
         # Rows: is column x there down to the last row of the window that lies in the image?
         reach = Signal(ROW_BITS)
@@ -91,6 +107,7 @@ class ColumnReader(Component):
             self.limit.eq(Mux(top > config.pad, top - config.pad, 0) + config.slots),
             self.read.eq(issue & inside),
             self.address.eq(x),
+            self.renew.eq(issue & untouched),
         ]
 
         window_end = Signal()
@@ -110,6 +127,8 @@ class ColumnReader(Component):
                 self.word.p.store.eq(store),
                 self.word.p.clear.eq(fresh & (filled == 0) | second),
                 self.word.p.last.eq(window_end),
+                self.word.p.layer.eq(self.layer),
+                untouched.eq(0),
                 x.eq(x + 1),
                 filled.eq(filled + 1),
             ]
@@ -134,4 +153,6 @@ class ColumnReader(Component):
                 x.eq(0), fresh.eq(1), window_x.eq(0), window_y.eq(window_y + 1),
                 top.eq(top + config.stride), slot.eq(next_row),
             ]  # fmt: skip
+        with m.If(self.next_frame & self.alternate):
+            m.d.sync += [self.layer.eq(~self.layer), untouched.eq(1)]
         return m

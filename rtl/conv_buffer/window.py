@@ -7,11 +7,14 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import BufferParams
-from ohmweave.rtl.conv_buffer.geometry import UNITS, ConvConfig, kernels
+from ohmweave.rtl.conv_buffer.geometry import UNITS, kernels, part_config
 from ohmweave.rtl.conv_buffer.reader import ColumnLayout
 from ohmweave.rtl.fill import fill_word
 
-__all__ = ["WindowRegister"]
+__all__ = ["WINDOW_FIELDS", "WindowRegister"]
+
+#: What the window register knows of the image of a column.
+WINDOW_FIELDS = ("kernel", "columns", "first_columns", "group_step", "fill")
 
 
 class WindowRegister(Component):
@@ -22,20 +25,22 @@ class WindowRegister(Component):
     rows × L lanes.
 
     Ports
-        config  In(ConvConfig(params))
+        config  In(part_config(params, WINDOW_FIELDS)); of the image of `word`
         words   In(ArrayLayout(lanes × act_bits, banks))  outputs of the line memories
         word    In(stream(ColumnLayout(params)))
         window  Out(stream(window_lanes × act_bits))
+        layer   Out(1)  that of the columns in the window
     """
 
     def __init__(self, *, params: BufferParams):
         self._params = params
         super().__init__(
             {
-                "config": In(ConvConfig(params)),
+                "config": In(part_config(params, WINDOW_FIELDS)),
                 "words": In(data.ArrayLayout(params.lanes * params.act_bits, params.banks)),
                 "word": In(stream.Signature(ColumnLayout(params))),
                 "window": Out(stream.Signature(params.window_lanes * params.act_bits)),
+                "layer": Out(1),
             }
         )
 
@@ -73,12 +78,17 @@ class WindowRegister(Component):
                 for rows in range(1, 8):
                     with m.Case(rows):
                         m.d.sync += spare.eq(Cat(row[: self._lane_bits((rows, 7))] for row in column[:rows]))
-        with m.If(shift), m.Switch(self.config.kernel):
-            for rows in range(1, self._params.max_kernel + 1):
-                with m.Case(rows), m.Switch(self.config.columns):
-                    for columns in range(1, self._params.max_kernel + 1):
-                        with m.Case(columns):
-                            self._shift(m, column, filled, filler, spare, rows, columns)
+        with m.If(shift):
+            # The windows of another layer may leave lanes free that the ones before used. They become zero with every
+            # column rather than with its first alone: that would be a multiplexer of the whole window, evaluated in
+            # every cycle, while this gives the register one enable.
+            m.d.sync += [self.layer.eq(word.p.layer), self.window.p.eq(0)]
+            with m.Switch(self.config.kernel):
+                for rows in range(1, self._params.max_kernel + 1):
+                    with m.Case(rows), m.Switch(self.config.columns):
+                        for columns in range(1, self._params.max_kernel + 1):
+                            with m.Case(columns):
+                                self._shift(m, column, filled, filler, spare, rows, columns)
         return m
 
     def _shift(

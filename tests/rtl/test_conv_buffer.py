@@ -1,6 +1,7 @@
 """Runs the testbench of the convolution buffer, and checks what its configuration refuses."""
 
 from dataclasses import asdict, replace
+from itertools import combinations
 
 import pytest
 from amaranth.sim import Simulator, SimulatorContext
@@ -8,9 +9,9 @@ from amaranth.sim import Simulator, SimulatorContext
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import BufferParams
 from ohmweave.presets import PRESETS
-from ohmweave.rtl.conv_buffer import ConvBuffer, ConvConfig, conv_config
+from ohmweave.rtl.conv_buffer import ConvBuffer, ConvConfig, conv_config, in_place
 from ohmweave.rtl.registers import register_writes
-from ohmweave.testbench.conv_model import Layer, Schedule
+from ohmweave.testbench.conv_model import Layer, Pair, Schedule
 from ohmweave.testbench.runner import SIMULATORS, available, run_testbench
 from ohmweave.testbench.stream import PACES
 
@@ -51,7 +52,24 @@ FULL_LAYERS += [
     (7, 2, 3, 9, 9, {"fill": (0x72, 0x8A, 0x91, 0), "planes": 2}), (3, 1, 1, 3, 3, FILLED),
     (3, 2, 0, 4, 6, {"out": (2, 3)}), (1, 2, 0, 5, 5, {"out": (2, 2)}),
 ]  # fmt: skip
-SHAPES = {"tiny": (TINY, None), "re-reram": (FULL, FULL_LAYERS)}
+# In place: a first layer on its image, and kernel, stride, padding of the second, the pixels that a window gives,
+# and what else there is to the second. The most rows that the first layer's image may have, but for full size.
+IN_PLACE: list[tuple] = [
+    ((3, 1, 1, 4, 7), (3, 1, 1, 1, ONE_FILLED)), ((3, 1, 0, 5, 6), (2, 2, 0, 1, {})),
+    ((3, 2, 1, 5, 7), (1, 1, 0, 2, {})), ((1, 1, 0, 5, 4), (3, 1, 1, 4, {})), ((2, 4, 0, 5, 10), (3, 2, 1, 3, {})),
+    (((3, 4), (1, 2), (1, 1), 10, 6), ((4, 3), 1, (3, 1), 2, {"fill": (0x3A, 0x14), "planes": 2})),
+    ((5, 1, 2, 21, 4), ((6, 4), (2, 1), (0, 1), 1, {})), ((7, 1, 3, 44, 4), (7, 2, 3, 1, ONE_FILLED)),
+]  # fmt: skip
+FULL_IN_PLACE: list[tuple] = [
+    ((5, 1, 0, 8, 8), (5, 1, 2, 1, {})), ((3, 1, 1, 4, 5), (1, 1, 0, 1, {})),
+    (((3, 5), (1, 3), (1, 1), 4, 6), ((3, 4), 1, (1, 1), 3, {"fill": (0x72, 0x8A), "planes": 2})),
+]  # fmt: skip
+# One row more than there may be.
+NOT_IN_PLACE = [
+    ((3, 1, 1, 5, 7), (3, 1, 1, 1, {})), ((3, 1, 0, 6, 6), (2, 2, 0, 1, {})), ((3, 2, 1, 6, 7), (1, 1, 0, 1, {})),
+    ((1, 1, 0, 6, 6), (3, 1, 1, 2, {})), ((5, 1, 2, 22, 5), (5, 1, 2, 1, {})), ((7, 1, 3, 45, 5), (7, 1, 3, 1, {})),
+]  # fmt: skip
+SHAPES = {"tiny": (TINY, None, IN_PLACE), "re-reram": (FULL, FULL_LAYERS, FULL_IN_PLACE)}
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
@@ -59,8 +77,13 @@ SHAPES = {"tiny": (TINY, None), "re-reram": (FULL, FULL_LAYERS)}
 def test_conv_buffer(shape: str, simulator: str) -> None:
     if not available(simulator):
         pytest.skip(f"{simulator} is not installed")
-    params, layers = SHAPES[shape]
-    known: dict[str, object] = {"buffer": asdict(params), "more": MORE_LAYERS}
+    params, layers, in_place_layers = SHAPES[shape]
+    known: dict[str, object] = {
+        "buffer": asdict(params),
+        "more": MORE_LAYERS,
+        "in_place": in_place_layers,
+        "not_in_place": NOT_IN_PLACE,
+    }
     if layers:
         known["layers"] = layers
     run_testbench(ConvBuffer(params=params), "tb_conv_buffer", simulator, parameters=known)
@@ -108,15 +131,23 @@ ODD_SHAPES: dict[str, tuple[BufferParams, list[tuple]]] = {
 def test_odd_shape(shape: str) -> None:
     params, shapes = ODD_SHAPES[shape]
     layers = [Layer(params, *layer[:5], frames=3, **dict(*layer[5:])) for layer in shapes]
+    # And each in turn with the next one that has as many slots.
+    pairs = [
+        Pair(first, second)
+        for first, second in combinations(layers, 2)
+        if params.row_slots(first.k) == params.row_slots(second.k)
+    ]
     dut = ConvBuffer(params=params)
 
     async def testbench(ctx: SimulatorContext) -> None:
-        for number, layer in enumerate(layers):
+        for number, layer in enumerate([*layers, *pairs]):
             idle, stall = PACES[number % len(PACES)]
             schedule, pixels, windows = Schedule(layer), layer.pixels(), layer.windows()
             ctx.set(dut.window.ready, 0)
             ctx.set(dut.clear, 1)
-            ctx.set(dut.config, layer.plan.config)
+            ctx.set(dut.config, layer.layers[0].plan.config)
+            ctx.set(dut.other, layer.layers[-1].plan.config)
+            ctx.set(dut.alternate, len(layer.layers) > 1)
             await ctx.tick()
             ctx.set(dut.clear, 0)
             ctx.set(dut.pixel.valid, 1)
@@ -129,10 +160,13 @@ def test_odd_shape(shape: str) -> None:
                 if offer:
                     ctx.set(dut.pixel.payload, pixels[0])
                 ctx.set(dut.window.ready, ready)
-                _, _, room, valid, window = await ctx.tick().sample(
-                    dut.pixel.ready, dut.window.valid, dut.window.payload
-                )
-                assert (room, valid) == (schedule.ready, schedule.valid), layer.name
+                _, _, room, valid, window, spare, coming, shown = await ctx.tick().sample(
+                    dut.pixel.ready, dut.window.valid, dut.window.payload,
+                    dut.spare, dut.pixel_layer, dut.window_layer,
+                )  # fmt: skip
+                assert (room, valid, spare) == (schedule.ready, schedule.valid, schedule.spare), layer.name
+                assert coming == schedule.pixel_layer, layer.name
+                assert not valid or shown == schedule.window_layer, layer.name
                 schedule.clock(bool(offer and room), bool(valid and ready))
                 if valid:
                     assert window == windows[0], layer.name
@@ -244,3 +278,69 @@ def test_largest_values_fit() -> None:
                     along = (stride, 7 if stride > 1 else 1)
                     plan = conv_config(params, (kernel, 1), along, (pad, 0), 4096, params.width)
                     register_writes(ConvConfig(params), plan.config)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (
+            (3, 1, 1, 4, 7), (4, 1, 1, 4, 7),
+            "image rows in a word must be the same for both layers in place, not 1 and 2",
+        ),
+        (
+            (3, 1, 0, 5, 7), (3, 1, 1, 5, 5),
+            "in_height of the second layer in place must be the first layer's rows of windows, 3, not 5",
+        ),
+        (
+            (3, 1, 0, 5, 7), (3, 1, 1, 3, 7),
+            "in_width of the second layer in place must be 1 to 4 times the first layer's columns of windows, 5, not 7",
+        ),
+        (
+            (3, 2, 1, 5, 5), (3, 1, 1, 3, 12),
+            None,
+        ),
+        (
+            (3, 2, 1, 5, 5), (3, 1, 1, 3, 1),
+            "in_width of the second layer in place must be 1 to 4 times the first layer's columns of windows, 3, not 1",
+        ),
+        (
+            (3, 2, 1, 5, 3), (3, 1, 1, 3, 10),
+            "in_width of the second layer in place must be 1 to 4 times the first layer's columns of "
+            "windows, 2, not 10",
+        ),
+        (
+            (3, 1, 1, 5, 7), (3, 1, 1, 5, 7),
+            "rows held while row 1 of the results is written must be at most 6, not 7",
+        ),
+        (
+            (1, 4, 0, 9, 7), (3, 1, 1, 3, 2),
+            "rows held while row 0 of the results is written must be at most 6, not 10",
+        ),
+        (
+            (7, 1, 3, 45, 9), (7, 1, 3, 45, 9),
+            "rows held while row 3 of the results is written must be at most 48, not 49",
+        ),
+    ],
+)  # fmt: skip
+def test_layers_that_share_a_buffer(first: tuple, second: tuple, message: str | None) -> None:
+    plans = [conv_config(TINY, *layer) for layer in (first, second)]
+    if message is None:
+        in_place(TINY, *plans)
+        return
+    with pytest.raises(OhmweaveError) as error:
+        in_place(TINY, *plans)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("pair", range(len(NOT_IN_PLACE)))
+def test_a_row_too_many(pair: int) -> None:
+    """One row fewer is accepted."""
+    (k, s, p, height, width), (*second, results, more) = NOT_IN_PLACE[pair]
+    for rows in (height - 1, height):
+        first = conv_config(TINY, k, s, p, rows, width)
+        plan = conv_config(TINY, *second, first.out_height, first.out_width * results, **more)
+        if rows < height:
+            in_place(TINY, first, plan)
+            continue
+        with pytest.raises(OhmweaveError, match="rows held while row"):
+            in_place(TINY, first, plan)
