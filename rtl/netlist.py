@@ -12,7 +12,7 @@ from typing import Any
 
 from amaranth._toolchain.yosys import find_yosys
 from amaranth.back import rtlil
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
+from amaranth.hdl import ClockSignal, Instance, Module, ResetInserter, ResetSignal, Value
 from amaranth.lib.wiring import Component, Out
 
 __all__ = ["Macro", "Netlist", "NetlistPlatform", "emit_rtlil", "emit_verilog", "instantiate"]
@@ -39,20 +39,29 @@ def _connections(component: Any) -> dict[str, Any]:
 
 
 def instantiate(
-    m: Module, platform: object, instance: str, module: str, make: Callable[[], Component]
+    m: Module,
+    platform: object,
+    instance: str,
+    module: str,
+    make: Callable[[], Component],
+    *,
+    reset: Value | None = None,
 ) -> Any:
     """Add an instance of the component that `make` returns to `m`; give back what has its ports.
 
     In a netlist the component is elaborated once as `module`, which has to name every parameter that matters, and
-    instantiated by name from then on. On any other platform it becomes an ordinary submodule.
+    instantiated by name from then on. On any other platform it becomes an ordinary submodule. `reset` resets it and
+    all that is below it, beside the domain's own.
     """
     if not isinstance(platform, NetlistPlatform):
-        m.submodules[instance] = component = make()
+        component = make()
+        m.submodules[instance] = component if reset is None else ResetInserter(reset)(component)
         return component
     if module not in platform.components:
         platform.components[module] = make()
     ports = platform.components[module].signature.create(path=(instance,))
-    m.submodules[instance] = Instance(module, i_clk=ClockSignal(), i_rst=ResetSignal(), **_connections(ports))
+    rst = ResetSignal() if reset is None else ResetSignal() | reset
+    m.submodules[instance] = Instance(module, i_clk=ClockSignal(), i_rst=rst, **_connections(ports))
     return ports
 
 

@@ -11,11 +11,17 @@ import pytest
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.presets import PRESETS
+from ohmweave.rtl.chip import Chip
 from ohmweave.sim.backends import ChipSource, write_netlist
 from ohmweave.sim.backends.verilator import tool
 from ohmweave.testbench.toy_chip import ARRAY, ToyChip
 
 TOY = ChipSource(lambda: ToyChip())
+SOURCES = {
+    "toy": TOY,
+    "tiny": PRESETS["tiny"],
+    "tiny behind AXI": ChipSource(lambda: Chip(params=PRESETS["tiny"])),
+}
 
 
 def lint(folder, *arguments):
@@ -45,18 +51,19 @@ def test_rtlil(tmp_path):
     assert path.read_text().count("\nmodule \\toy_pe\n") == 1
 
 
-@pytest.mark.parametrize("preset", ["toy", "tiny"])
-def test_lint(preset, tmp_path, cache):
-    write_netlist(TOY if preset == "toy" else PRESETS[preset], tmp_path)
+@pytest.mark.parametrize("source", SOURCES)
+def test_lint(source, tmp_path, cache):
+    write_netlist(SOURCES[source], tmp_path)
     code, said = lint(tmp_path, "waivers.vlt")
     assert code == 0, said
     assert lint(tmp_path)[0]  # the waivers are needed, and the lint sees these files
 
 
-def test_icarus(tmp_path, cache):
+@pytest.mark.parametrize("source", SOURCES)
+def test_icarus(source, tmp_path, cache):
     if shutil.which("iverilog") is None:
         pytest.skip("Icarus Verilog is not here: no iverilog on PATH")
-    write_netlist(PRESETS["tiny"], tmp_path)
+    write_netlist(SOURCES[source], tmp_path)
     subprocess.run(
         ["iverilog", "-g2012", "-t", "null", "-s", "chip", "-f", "filelist.f"], cwd=tmp_path, check=True
     )
