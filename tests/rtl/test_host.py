@@ -69,24 +69,35 @@ CHIPS: dict[str, tuple[GroupParams, dict[int, int]]] = {
         },
     ),
 }
-TESTS = 37
+
+
+def _run(testbench: str, chip: str, simulator: str) -> int:
+    if not available(simulator):
+        pytest.skip(f"{simulator} is not installed")
+    params, constants = CHIPS[chip]
+    return run_testbench(
+        HostPort(params=params),
+        testbench,
+        simulator,
+        verilog_text=emit_verilog(emit_rtlil(HostPort(params=params), TOP)),
+        parameters={
+            "link_bits": params.pe.link_bits,
+            "pes": params.pes,
+            "constants": {0x000: 0x6F686D77, 0x004: 0x00010000} | constants,
+        },
+    )
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("chip", CHIPS)
-def test_host_port(chip: str, simulator: str) -> None:
-    if not available(simulator):
-        pytest.skip(f"{simulator} is not installed")
-    params, constants = CHIPS[chip]
-    constants = {0x000: 0x6F686D77, 0x004: 0x00010000} | constants
-    ran = run_testbench(
-        HostPort(params=params),
-        "tb_host",
-        simulator,
-        verilog_text=emit_verilog(emit_rtlil(HostPort(params=params), TOP)),
-        parameters={"link_bits": params.pe.link_bits, "pes": params.pes, "constants": constants},
-    )
-    assert ran == TESTS
+def test_registers(chip: str, simulator: str) -> None:
+    assert _run("tb_host", chip, simulator) == 13
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("chip", ["one PE, wide links", "re-reram"])
+def test_streams(chip: str, simulator: str) -> None:
+    assert _run("tb_host_streams", chip, simulator) == 24
 
 
 def _changes(vcd: str, cycles: int) -> set[str]:
