@@ -1,7 +1,7 @@
 """Instructions as records and as 32-bit words, after the one definition in `ohmweave.rtl.isa`."""
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
 
@@ -73,7 +73,7 @@ class Instruction:
                 )
         for field in info.fields:
             if field.required and field.name not in operands:
-                raise OhmweaveError(f"{field.name} must be given: {_choice(field)}")
+                raise OhmweaveError(f"{field.name} must be given: {_choice(field.values, field.legal)}")
         values = (operands.get(field.name, field.default) for field in info.fields)
         return cls(info.kind, tuple(index(value) for value in values))
 
@@ -145,7 +145,7 @@ def _refuse(info: InstructionClass, values: dict[str, int], half: Half | None) -
         value = values[field.name]
         if value not in field.legal:
             raise OhmweaveError(
-                f"{field.name} must be {_choice(field)}, not {value_name(field.values, value)}"
+                f"{field.name} must be {_choice(field.values, field.legal)}, not {value_name(field.values, value)}"
             )
     if half is not None:
         values = values | {"half": half}
@@ -164,12 +164,11 @@ def value_name(values: type[enum.IntEnum] | None, value: object) -> str:
     return f"{int(value)}" if isinstance(value, int) else repr(value)
 
 
-def _choice(field: Field) -> str:
+def _choice(values: type[enum.IntEnum] | None, legal: Sequence[int]) -> str:
     """What a field accepts, in words."""
-    legal = field.legal
-    if field.values is None and len(legal) > 2 and list(legal) == list(range(legal[0], legal[-1] + 1)):
+    if values is None and len(legal) > 2 and list(legal) == list(range(legal[0], legal[-1] + 1)):
         return f"a whole number from {legal[0]} to {legal[-1]}"
-    return _join([value_name(field.values, value) for value in legal])
+    return _join([value_name(values, value) for value in legal])
 
 
 def _join(words: list[str]) -> str:
@@ -185,7 +184,7 @@ def _sentence(info: InstructionClass, rule: Rule, values: Mapping[str, int]) -> 
     kinds = {field.name: field.values for field in info.fields}
     choices: dict[str, list[str]] = {}  # what is accepted → the fields that may hold it
     for need in rule.need:
-        accepted = _join([value_name(kinds[need.field], value) for value in need.values])
+        accepted = _choice(kinds[need.field], need.values)
         choices.setdefault(accepted, []).append(need.field)
     needs = [f"{_join(fields)} must be {accepted}" for accepted, fields in choices.items()]
     found = [value_name(kinds[need.field], values[need.field]) for need in rule.need]

@@ -232,12 +232,10 @@ CLASSES: tuple[InstructionClass, ...] = (
         "Reads the array for every window of one frame.",
         (
             Field("op", 2, 2, "convolution, or fully connected: one window, the whole map", ReadOp),
-            Field(
-                "index", 4, 1, "1: column blocks as the index table says; 0: all blocks from 0 to `blocks`"
-            ),
+            Field("index", 4, 1, "1: column blocks as the index table says; 0: all from `first` to `blocks`"),
             Field("fusion", 5, 3, "neighbouring windows that share a read, minus one"),
             Field("kernel", 8, 3, "rows of a window", default=1, accepted=tuple(range(1, 8))),
-            Field("blocks", 11, 6, "blocks of results (columns read at once) of a pixel, minus one"),
+            Field("blocks", 11, 6, "the last block of results (columns read at once)"),
             Field(
                 "planes", 17, 2, "passes over the input's bit planes, as a power of two", accepted=(0, 1, 2)
             ),
@@ -248,7 +246,9 @@ CLASSES: tuple[InstructionClass, ...] = (
                 "columns that the bits of a weight are spread over, as a power of two",
                 accepted=(0, 1, 2),
             ),
-            Field("src", 21, 3, "the convolution buffer that is read", Place, accepted=BUFFERS),
+            Field(
+                "src", 21, 3, "the convolution buffer that is read, or both in turn", Place, accepted=BUFFERS
+            ),
             Field(
                 "des",
                 24,
@@ -258,8 +258,24 @@ CLASSES: tuple[InstructionClass, ...] = (
                 default=Place.ARITHMETIC,
                 accepted=(Place.ARITHMETIC,),
             ),
+            Field(
+                "first",
+                27,
+                5,
+                "the first block; of both buffers: the first of buffer 1, those before are buffer 0's",
+            ),
         ),
         (
+            Rule(
+                (Is("index", (1,)),),
+                (Is("first", (0,)),),
+                "the index table names the blocks",
+            ),
+            Rule(
+                (Is("src", (Place.BOTH_BUFFERS,)),),
+                (Is("first", tuple(range(1, 32))),),
+                "the windows of either buffer have blocks of their own",
+            ),
             Rule(
                 (Is("op", (ReadOp.FULLY_CONNECTED,)),),
                 (Is("fusion", (0,)),),

@@ -113,6 +113,9 @@ class PE(Component):
     first of them: buffer 1), so that frames may come to either in turn. A program whose arithmetic half takes windows
     has a DATA_LOAD before an R-type that names another buffer than the one before.
 
+    Two layers of a chain can share the PE, each with columns of the array: what the first one makes is what the second
+    one reads, from buffer 1, or from buffer 0 where it is written over the pixels that are done with (in place).
+
     Ports
     -----
     unit        number of the PE, constant; configuration packets are addressed with it
@@ -235,14 +238,7 @@ class PE(Component):
             m.d.comb += [unit.start.valid.eq(start.valid), start.ready.eq(unit.start.ready)]
         connect(m, arithmetic.pixel, splitter.i)
         connect(m, main.o, spreader.i)
-        connect(m, spreader.o, buffers[0].pixel)
-        second = buffers[1].pixel
-        m.d.comb += [
-            second.valid.eq(Mux(stage.pooling, splitter.o.valid, shortcut.o.valid)),
-            second.payload.eq(Mux(stage.pooling, splitter.o.payload, shortcut.o.payload)),
-            splitter.o.ready.eq(second.ready & stage.pooling),
-            shortcut.o.ready.eq(second.ready & ~stage.pooling),
-        ]
+        self._fill_buffers(m, stage, buffers, spreader.o, shortcut.o, splitter.o)
 
         # Windows to results, results to flits.
         m.d.comb += reram.working.eq(arithmetic.busy)
@@ -253,13 +249,19 @@ class PE(Component):
                 reads.valid.eq(buffer.window.valid),
                 buffer.window.ready.eq(reads.ready),
             ]
-            with m.If(reram.src == 1 - n):
+            with m.If((reram.src == 1 - n) & ~stage.arithmetic.second):
                 m.d.comb += [
                     works.payload.eq(buffer.window.payload),
                     works.valid.eq(buffer.window.valid),
                     buffer.window.ready.eq(works.ready),
                 ]
         connect(m, reram.result, arithmetic.result)
+        m.d.comb += [
+            arithmetic.result_src.eq(reram.result_src),
+            reram.feeds.eq(stage.pooling),
+            reram.written.eq(splitter.i.valid & splitter.i.ready),
+            reram.spare.eq(buffers[1].spare),
+        ]
         connect(m, side.o, arithmetic.side)
         connect(m, arithmetic.out, sender.i)
         connect(m, sender.o, switch.i[SwitchInput.CORE - 1])
@@ -270,3 +272,30 @@ class PE(Component):
             self.fault.half.eq(Mux(reram.error.valid, Half.RERAM, Half.ARITHMETIC)),
             self.fault.index.eq(Mux(reram.error.valid, reram.error.index, arithmetic.error.index)),
         ]
+
+    def _fill_buffers(
+        self, m: Module, stage: Any, buffers: list[Any], main: Any, shortcut: Any, results: Any
+    ) -> None:
+        """Pixels of the network, or results that stay, to the buffers. In place buffer 0 takes both, frame by frame."""
+        in_place = stage.reram.in_place
+        stays = Signal()
+        first, second = (buffer.pixel for buffer in buffers)
+        m.d.comb += [
+            buffers[0].other.eq(stage.buffers[1]),
+            buffers[0].alternate.eq(in_place),
+            first.valid.eq(main.valid),
+            first.payload.eq(main.payload),
+            main.ready.eq(first.ready),
+            stays.eq(stage.pooling & ~in_place),
+            second.valid.eq(Mux(stays, results.valid, shortcut.valid)),
+            second.payload.eq(Mux(stays, results.payload, shortcut.payload)),
+            results.ready.eq(second.ready & stays),
+            shortcut.ready.eq(second.ready & ~stays),
+        ]
+        with m.If(in_place & buffers[0].pixel_layer):
+            m.d.comb += [
+                first.valid.eq(results.valid),
+                first.payload.eq(results.payload),
+                results.ready.eq(first.ready),
+                main.ready.eq(0),
+            ]

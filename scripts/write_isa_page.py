@@ -6,7 +6,7 @@ A test compares the page with what this gives, so that the two do not drift apar
 """
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from ohmweave.assembler import assemble, disassemble
@@ -195,8 +195,10 @@ EXAMPLES = [
 ]
 
 
-def names(values: Iterable[int], kind: type[enum.IntEnum] | None) -> str:
-    """Values as the assembler calls them, the last with "or"."""
+def names(values: Sequence[int], kind: type[enum.IntEnum] | None) -> str:
+    """Values as the assembler calls them, the last with "or"; many numbers by the first and the last."""
+    if kind is None and len(values) > 2:
+        return f"{values[0]} … {values[-1]}"
     words = [f"`{value_name(kind, value)}`" for value in values]
     return " or ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
 

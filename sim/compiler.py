@@ -1,7 +1,8 @@
 """Compiles stages onto a chip: a row of neighbouring PEs for each, and everything that configures them.
 
-Two ways: all stages of a chain at once, each on a PE of its own and the next its neighbour (`compile_chain`); or one
-round of one stage at a time, on as many PEs as its rows and columns need (`compile_pass`).
+Two ways: all stages of a chain at once, each on a PE of its own and the next its neighbour, or two of them on one where
+the chip has fewer PEs than the chain has stages (`compile_chain`); or one round of one stage at a time, on as many PEs
+as its rows and columns need (`compile_pass`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,12 +18,14 @@ from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, node_unit
 from ohmweave.rtl.network.tree_node import RADIX, node_writes
 from ohmweave.rtl.pe import RoutesLayout, SwitchInput, SwitchOutput
 from ohmweave.rtl.registers import register_writes
+from ohmweave.sim.folding import folded
 from ohmweave.sim.graph import Graph
 from ohmweave.sim.merging import merged
 from ohmweave.sim.pe_config import Plan, Share, leaving_bits, plan, share_config
 from ohmweave.sim.program import Inbound, Outbound, Placed, Program, packets
 from ohmweave.sim.stages import Stage
 from ohmweave.sim.tiling import Columns, Tiling, tile
+from ohmweave.sim.two_layers import TwoLayers, two_layers_config
 
 __all__ = ["compile_chain", "compile_pass", "is_chain", "tiled"]
 
@@ -78,7 +81,7 @@ def _block(tiling: Tiling) -> int:
 
 
 def is_chain(graph: Graph, tilings: Sequence[Tiling], params: GroupParams) -> bool:
-    """Whether all stages can run at once: each reads the one before, and fits one PE of its own."""
+    """Whether all stages can run at once: each reads the one before, and fits one PE, of its own or with another."""
     before = graph.input.name
     for tiling in tilings:
         stage = tiling.stage
@@ -87,7 +90,7 @@ def is_chain(graph: Graph, tilings: Sequence[Tiling], params: GroupParams) -> bo
         if len(tiling.shares) > 1 or len(tiling.passes) > 1:
             return False
         before = stage.result.name
-    return before == graph.output.name and len(tilings) <= params.pes
+    return before == graph.output.name and folded(tilings, params) is not None
 
 
 def compile_pass(tiling: Tiling, number: int, params: GroupParams, columns: Columns | None = None) -> Program:
@@ -144,24 +147,24 @@ def _rows(tiling: Tiling, params: GroupParams, count: int) -> list[list[int]]:
     return [[first + place for place in around] for first in range(0, count * block, block)]
 
 
-def compile_chain(tilings: Sequence[Tiling], params: GroupParams) -> Program:
-    """All stages of a chain at once: each reads what the one before gives, and fits one PE."""
-    if len(tilings) > params.pes:
-        raise OhmweaveError(f"{len(tilings)} stages need {len(tilings)} PEs, and the chip has {params.pes}")
-    units = _path(params)[: len(tilings)]
+def compile_chain(layers: Sequence[Tiling | TwoLayers], params: GroupParams) -> Program:
+    """All stages of a chain at once: each reads what the one before gives, on a PE of its own or with the next."""
+    if len(layers) > params.pes:
+        raise OhmweaveError(f"{len(layers)} stages need {len(layers)} PEs, and the chip has {params.pes}")
+    units = _path(params)[: len(layers)]
     parts = []
-    for place, (unit, tiling) in enumerate(zip(units, tilings, strict=True)):
+    for place, (unit, layer) in enumerate(zip(units, layers, strict=True)):
         routes: Routes = {
             SwitchOutput.MAIN: _from(unit, units[place - 1]) if place else SwitchInput.TREE,
             _to(unit, units[place + 1])
             if place + 1 < len(units)
             else SwitchOutput.COLLECTION: SwitchInput.CORE,
         }
-        parts.append((unit, _share(tiling, params, 0, tiling.passes[0], tiling.passes), routes))
-    first, last = tilings[0].stage, tilings[-1].stage
+        parts.append((unit, _layer_share(layer, params), routes))
+    first, last = _tilings(layers[0])[0], _tilings(layers[-1])[-1].stage
     outbound = Outbound(last.result.shape, leaving_bits(last), last.raw)
-    placed = tuple(Placed(each.stage.name, (unit,)) for each, unit in zip(tilings, units, strict=True))
-    inbound = _inbound(first, tilings[0].passes[0])
+    placed = tuple(Placed(layer.name, (unit,)) for layer, unit in zip(layers, units, strict=True))
+    inbound = _inbound(first.stage, first.passes[0])
     return _program(params, parts, inbound, outbound, placed, units[:1], {units[-1]: 1})
 
 
@@ -169,6 +172,18 @@ def _inbound(stage: Stage, outs: Pair) -> Inbound:
     if stage.side is None:
         return Inbound(stage.main.shape[0], stage.main.bits)
     return Inbound(stage.main.shape[0], stage.main.bits, outs[1] - outs[0], stage.side.bits)
+
+
+def _tilings(layer: Tiling | TwoLayers) -> tuple[Tiling, ...]:
+    return (layer,) if isinstance(layer, Tiling) else (layer.first, layer.second)
+
+
+def _layer_share(layer: Tiling | TwoLayers, params: GroupParams) -> Share:
+    """What the PE of a chain's layer, or of two, is sent."""
+    if isinstance(layer, Tiling):
+        return _share(layer, params, 0, layer.passes[0], layer.passes)
+    inbound = _inbound(layer.first.stage, layer.first.passes[0])
+    return two_layers_config(layer, params.pe, link_channels=inbound.pixel_bits // inbound.bits)
 
 
 def _share(

@@ -9,7 +9,7 @@ import numpy as np
 
 from ohmweave.params import PEParams
 from ohmweave.rtl.config_map import Region
-from ohmweave.rtl.conv_buffer import conv_config
+from ohmweave.rtl.conv_buffer import Convolution, conv_config
 from ohmweave.rtl.encoding import Instruction, encode, instruction_writes
 from ohmweave.rtl.indexing_filter import index_table
 from ohmweave.rtl.isa import Half
@@ -22,11 +22,15 @@ from ohmweave.rtl.side_receiver import side_config
 from ohmweave.rtl.splitter import splitter_config
 from ohmweave.rtl.spreader import spreader_config
 from ohmweave.sim.graph_base import RAW_BITS
-from ohmweave.sim.stage_program import Arithmetic, arithmetic, constants, reading
+from ohmweave.sim.stage_program import Arithmetic, arithmetic, blocks, constants, reading
 from ohmweave.sim.stages import Stage
 from ohmweave.sim.tiling import Columns, Tiling
 
-__all__ = ["RAW_WIDTHS", "Plan", "Share", "leaving_bits", "partial_bits", "plan", "raw_width", "share_config"]
+__all__ = [
+    "RAW_WIDTHS", "Plan", "Share", "array_cells", "bordered", "cell_levels", "leaving_bits", "main_buffer",
+    "main_receiver", "partial_bits", "plan", "raw_width", "share_config", "share_writes", "split", "spreader",
+    "wide_bits",
+]  # fmt: skip
 
 #: Bits that a sum can leave the chip with, two's complement: a host takes them apart by nibbles.
 RAW_WIDTHS = (32, 48)
@@ -79,7 +83,7 @@ def raw_width(bound: int) -> int:
     return next(width for width in RAW_WIDTHS if bound < 1 << (width - 1))
 
 
-def _wide_bits(stage: Stage) -> int:
+def wide_bits(stage: Stage) -> int:
     """Bits of a sum that leaves the last PE of a stage; as many as can be where none does."""
     return leaving_bits(stage) if stage.raw else RAW_BITS
 
@@ -102,23 +106,55 @@ def share_config(
 
     columns  what the array holds, if more than the channels that are computed
     """
-    stage = tiling.stage
     rows = tiling.weights(tile, *outs) if columns is None else tiling.rows(tile, columns.weights)
-    cells = np.zeros((pe.array.rows, pe.array.cols), np.uint8)
-    part = levels(rows, max(stage.weight_bits, pe.array.cell_bits), pe.array)
-    cells[: part.shape[0], : part.shape[1]] = part
-
-    blocks = range(-(-(outs[1] - outs[0]) // pe.array.columns_at_once)) if columns is None else columns.blocks
+    read = range(blocks(outs[1] - outs[0], pe)) if columns is None else columns.blocks
     post, pool = made.arithmetic.post, made.arithmetic.pool
-    writes = [
-        *_at(Region.INDEX, index_table(blocks)),
-        *_at(Region.RERAM_PROGRAM, _table(made.reading, Half.RERAM)),
-        *_at(Region.ARITHMETIC_PROGRAM, _table(post + pool, Half.ARITHMETIC)),
-        *_at(Region.CONSTANTS, constants(made.arithmetic, pe, *outs)),
+    return Share(
+        array_cells(pe, cell_levels(tiling, pe, rows)),
+        share_writes(
+            pe,
+            made.settings,
+            index=index_table(read),
+            reading=made.reading,
+            arithmetic=post + pool,
+            constants=constants(made.arithmetic, pe, *outs),
+        ),
+    )
+
+
+def cell_levels(tiling: Tiling, pe: PEParams, rows: np.ndarray) -> np.ndarray:
+    """Levels of the cells that weights (rows, channels) of a stage are kept in."""
+    return levels(rows, max(tiling.stage.weight_bits, pe.array.cell_bits), pe.array)
+
+
+def array_cells(pe: PEParams, *parts: np.ndarray) -> np.ndarray:
+    """The whole array's cells, the columns of the parts side by side."""
+    cells = np.zeros((pe.array.rows, pe.array.cols), np.uint8)
+    column = 0
+    for part in parts:
+        cells[: part.shape[0], column : column + part.shape[1]] = part
+        column += part.shape[1]
+    return cells
+
+
+def share_writes(
+    pe: PEParams,
+    settings: Mapping[str, Any],
+    *,
+    index: Sequence[tuple[int, int]],
+    reading: Sequence[Instruction],
+    arithmetic: Sequence[Instruction],
+    constants: Sequence[tuple[int, int]],
+) -> list[tuple[int, int]]:
+    """All that a PE is configured with: (address in the PE, data)."""
+    return [
+        *_at(Region.INDEX, index),
+        *_at(Region.RERAM_PROGRAM, _table(reading, Half.RERAM)),
+        *_at(Region.ARITHMETIC_PROGRAM, _table(arithmetic, Half.ARITHMETIC)),
+        *_at(Region.CONSTANTS, constants),
         # Last, because its final word enables the stage.
-        *_at(Region.STAGE, register_writes(StageConfig(pe), made.settings)),
+        *_at(Region.STAGE, register_writes(StageConfig(pe), settings)),
     ]
-    return Share(cells, writes)
 
 
 def plan(
@@ -145,20 +181,11 @@ def plan(
     side_bits = 0 if side is None else side.bits
     settings: dict[str, Any] = {
         "buffers": [
-            _main_buffer(tiling, pe, tile),
+            main_buffer(tiling, pe, tile).config,
             _second_buffer(tiling, pe) if final else {},
         ],
-        "main": receiver_config(
-            pe,
-            pixels=stage.sent_shape[1] * stage.sent_shape[2],
-            channels=link_channels,
-            first=tiling.shares[tile][0],
-            taken=tiling.shares[tile][1] - tiling.shares[tile][0],
-            planes=tiling.planes,
-            kernel=tiling.kernel,
-            word=tiling.word(tile),
-        ),
-        "spreader": _spreader(tiling, pe, tile),
+        "main": main_receiver(tiling, pe, tile, link_channels),
+        "spreader": spreader(tiling, pe, tile),
         "pooling": int(stage.pool is not None and final),
         "splitter": splitter_config(pe.buffer, stage.merged, channels // stage.merged)
         if stage.merged > 1
@@ -166,10 +193,10 @@ def plan(
         "reram": {
             "length": len(program),
             "windows": [tiling.windows - 1, 0],
-            "split": [pe.buffer.groups(tiling.kernel).bit_length() - 1, 0],
+            "split": [split(tiling, pe), 0],
         },
         "arithmetic": _arithmetic(tiling, pe, made.post, made.pool, channels, final=final),
-        "sender": sender_config(wide_bits=_wide_bits(stage) if final else partial_bits(tiling)),
+        "sender": sender_config(wide_bits=wide_bits(stage) if final else partial_bits(tiling)),
         "enable": 1,
     }
     if side is not None:
@@ -188,6 +215,11 @@ def plan(
     return Plan(settings, program, made)
 
 
+def split(tiling: Tiling, pe: PEParams) -> int:
+    """Logarithm to the base 2 of the pixels that share a word of the buffer."""
+    return pe.buffer.groups(tiling.kernel).bit_length() - 1
+
+
 def _at(region: Region, writes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return [(region.address(local), word) for local, word in writes]
 
@@ -200,16 +232,32 @@ def _table(program: Sequence[Instruction], half: Half) -> list[tuple[int, int]]:
     ]
 
 
-def _border(tiling: Tiling) -> bool:
+def bordered(tiling: Tiling) -> bool:
     """Whether the border is put around the map before the buffer, which pads the same on both sides or not at all."""
     top, left, bottom, right = tiling.stage.pads
     rows, columns = tiling.stage.kernel
     return (top, left) != (bottom, right) or top >= rows or left >= columns
 
 
-def _spreader(tiling: Tiling, pe: PEParams, tile: int) -> Mapping[str, Any]:
+def main_receiver(tiling: Tiling, pe: PEParams, tile: int, link_channels: int) -> Mapping[str, Any]:
+    """How the stage's pixels are taken from a link on which they have so many channels."""
+    first, behind = tiling.shares[tile]
+    return receiver_config(
+        pe,
+        pixels=tiling.stage.sent_shape[1] * tiling.stage.sent_shape[2],
+        channels=link_channels,
+        first=first,
+        taken=behind - first,
+        planes=tiling.planes,
+        kernel=tiling.kernel,
+        word=tiling.word(tile),
+    )
+
+
+def spreader(tiling: Tiling, pe: PEParams, tile: int) -> Mapping[str, Any]:
+    """What is put between the pixels of a transposed convolution, and around a map."""
     stage = tiling.stage
-    border = stage.pads if _border(tiling) else (0, 0, 0, 0)
+    border = stage.pads if bordered(tiling) else (0, 0, 0, 0)
     if stage.spread == (1, 1) and not any(border):
         return {}  # transparent
     return spreader_config(
@@ -231,11 +279,12 @@ def _fill(tiling: Tiling, tile: int) -> dict[str, Any]:
     return {"fill": values, "planes": tiling.planes, "kernel": tiling.kernel}
 
 
-def _main_buffer(tiling: Tiling, pe: PEParams, tile: int) -> Mapping[str, Any]:
+def main_buffer(tiling: Tiling, pe: PEParams, tile: int) -> Convolution:
+    """How the convolution buffer makes the stage's windows."""
     stage = tiling.stage
     height, width = tiling.map_size
     pads = (0, 0)
-    if _border(tiling):
+    if bordered(tiling):
         height += stage.pads[0] + stage.pads[2]
         width += stage.pads[1] + stage.pads[3]
     else:
@@ -251,7 +300,7 @@ def _main_buffer(tiling: Tiling, pe: PEParams, tile: int) -> Mapping[str, Any]:
         channels=tiling.word(tile),
         fill=filled["fill"],
         planes=tiling.planes,
-    ).config
+    )
 
 
 def _second_buffer(tiling: Tiling, pe: PEParams) -> Mapping[str, Any]:
@@ -288,8 +337,13 @@ def _arithmetic(
     elif final and stage.side is not None:
         waiting = stage.side.bits // pe.buffer.act_bits
     settings: dict[str, Any] = {
-        "post": {"enable": 1, "first": 0, "last": len(post) - 1, "last_pixel": tiling.windows - 1},
-        "last_channel": channels - 1,
+        "post": {
+            "enable": 1,
+            "first": 0,
+            "last": len(post) - 1,
+            "last_pixel": tiling.windows - 1,
+            "last_channel": channels - 1,
+        },
         "planes": waiting.bit_length() - 1,
     }
     if pooled is not None:
@@ -299,6 +353,7 @@ def _arithmetic(
             "first": len(post),
             "last": len(post) + len(pool) - 1,
             "last_pixel": height * width - 1,
+            "last_channel": channels - 1,
         }
         settings["last_window_pixel"] = pooled.kernel[0] * pooled.kernel[1] - 1
     return settings

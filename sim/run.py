@@ -1,6 +1,7 @@
 """One run: compile the network, simulate the netlist, check every output against the golden model, measure.
 
-A chain of stages that each fit one PE runs as a pipeline, all stages at once. Other networks, and larger ones than the
+A chain of stages that each fit one PE runs as a pipeline, all stages at once, two of them on one PE where there are
+fewer PEs than stages. Other networks, and larger ones than the
 chip, run one stage after the other (`ohmweave.sim.layerwise`).
 """
 
@@ -21,6 +22,7 @@ from ohmweave.params import GroupParams
 from ohmweave.sim import golden, graph_golden
 from ohmweave.sim.cache import is_full
 from ohmweave.sim.compiler import compile_chain, is_chain, tiled
+from ohmweave.sim.folding import folded
 from ohmweave.sim.graph import Graph, from_network
 from ohmweave.sim.images import ImageSet
 from ohmweave.sim.layerwise import PassRun, run_layers
@@ -85,7 +87,8 @@ def run(
     tilings = [tiled(stage, params) for stage in _named_stages(network, graph)]
     _check_adc(network, tilings, params)
     chain = is_chain(graph, tilings, params)
-    placed = [LayerUse(each.stage.name, None, None, each.pes) for each in tilings]
+    layers = folded(tilings, params) if chain else tilings
+    placed = [LayerUse(each.name, None, None, each.pes) for each in layers or ()]
     if backend == GOLDEN and waves is not None:
         raise OhmweaveError("waveforms need a simulator, and the golden backend is none")
     told = progress or _silent
@@ -202,7 +205,9 @@ class _Chip:
 
 
 def _run_chain(graph: Graph, tilings: Sequence[Tiling], images: ImageSet, chip: _Chip) -> _Measured:
-    program = compile_chain(tilings, chip.params)
+    layers = folded(tilings, chip.params)
+    assert layers is not None  # is_chain
+    program = compile_chain(layers, chip.params)
     chip.progress(BUILDING, 0, 0)
     pixels = images.pixels.reshape(*images.pixels.shape[:3], -1) >> (8 - graph.input.bits)
     result = chip.simulate(

@@ -12,7 +12,7 @@ from ohmweave.rtl.isa import AluOp, Batch, Destination, Format, NetworkOp, Opera
 from ohmweave.sim.stages import Scale, Stage
 from ohmweave.sim.tiling import Tiling
 
-__all__ = ["Arithmetic", "arithmetic", "constants", "reading"]
+__all__ = ["Arithmetic", "arithmetic", "blocks", "constants", "frame_in", "read_frame", "reading"]
 
 FORMATS = {4: Format.U4, 8: Format.U8, 16: Format.U16}
 
@@ -40,12 +40,13 @@ class Arithmetic:
         self.post.append(Instruction.of(op, **operands))
 
 
-def arithmetic(stage: Stage, *, first: bool, final: bool, channels: int) -> Arithmetic:
+def arithmetic(stage: Stage, *, first: bool, final: bool, channels: int, stays: bool = False) -> Arithmetic:
     """Programs of one PE of a stage.
 
     first     no partial sums come in
     final     its results are those of the stage; else they are partial sums for the next PE
     channels  of the pass
+    stays     the results go to a buffer of the PE, for the layer that follows
     """
     made = Arithmetic()
     if not final:
@@ -91,7 +92,7 @@ def arithmetic(stage: Stage, *, first: bool, final: bool, channels: int) -> Arit
             if limit != nothing:
                 limits = np.full(len(stage.bias), limit, np.int64)
                 steps.append({"op": op, "with_": made.constant(limits), "size": size, "when": when})
-    steps[-1] |= {"des": Destination.BUFFER if stage.pool else Destination.NETWORK, "forward": 0}
+    steps[-1] |= {"des": Destination.BUFFER if stage.pool or stays else Destination.NETWORK, "forward": 0}
     for step in steps:
         made.then(AluOp(step.pop("op")), **step)
     if stage.pool is not None:
@@ -121,30 +122,10 @@ def reading(
 ) -> list[Instruction]:
     """The ReRAM half's program for PE `tile` of a row of them: frames in, windows read."""
     stage = tiling.stage
-    start, behind = tiling.shares[tile]
-    blocks = -(-channels // pe.array.columns_at_once)
     program = [
-        Instruction.of(
-            NetworkOp.DISTRIBUTION,
-            size=FORMATS[stage.main.bits],
-            kernel=tiling.kernel[0],
-            channels=behind - start - 1,
-            src=Place.TREE,
-            des=Place.BUFFER_0,
-        )
+        frame_in(tiling, tile),
+        read_frame(tiling, index=int(index), blocks=blocks(channels, pe) - 1),
     ]
-    program.append(
-        Instruction.of(
-            ReadOp.CONVOLUTION if tiling.windows > 1 else ReadOp.FULLY_CONNECTED,
-            index=int(index),
-            kernel=tiling.kernel[0],
-            blocks=blocks - 1,
-            planes=tiling.planes.bit_length() - 1,
-            slices=tiling.slices.bit_length() - 1,
-            src=Place.BUFFER_0,
-            des=Place.ARITHMETIC,
-        )
-    )
     # After the reads: before them they would wait for the side frames of the frame before.
     if final and stage.side is not None:
         program.append(
@@ -170,8 +151,44 @@ def reading(
     return program
 
 
-def constants(made: Arithmetic, pe: PEParams, first: int, behind: int) -> list[tuple[int, int]]:
-    """The (local address, data) writes of the constants of channels `first` to `behind`, all lanes of their vectors."""
+def blocks(channels: int, pe: PEParams) -> int:
+    """Blocks of results that a pixel's channels take."""
+    return -(-channels // pe.array.columns_at_once)
+
+
+def frame_in(tiling: Tiling, tile: int) -> Instruction:
+    """A frame of the main tensor comes."""
+    start, behind = tiling.shares[tile]
+    return Instruction.of(
+        NetworkOp.DISTRIBUTION,
+        size=FORMATS[tiling.stage.main.bits],
+        kernel=tiling.kernel[0],
+        channels=behind - start - 1,
+        src=Place.TREE,
+        des=Place.BUFFER_0,
+    )
+
+
+def read_frame(tiling: Tiling, *, src: Place = Place.BUFFER_0, **operands: int) -> Instruction:
+    """The windows of a frame are read; `operands` say which blocks."""
+    return Instruction.of(
+        ReadOp.CONVOLUTION if tiling.windows > 1 else ReadOp.FULLY_CONNECTED,
+        kernel=tiling.kernel[0],
+        planes=tiling.planes.bit_length() - 1,
+        slices=tiling.slices.bit_length() - 1,
+        src=src,
+        des=Place.ARITHMETIC,
+        **operands,
+    )
+
+
+def constants(
+    made: Arithmetic, pe: PEParams, first: int, behind: int, *, row: int = 0
+) -> list[tuple[int, int]]:
+    """The (local address, data) writes of the constants of channels `first` to `behind`, all lanes of their vectors.
+
+    row  vectors before theirs
+    """
     count = behind - first
     padding = -count % pe.alu_lanes
     writes = []
@@ -181,5 +198,5 @@ def constants(made: Arithmetic, pe: PEParams, first: int, behind: int) -> list[t
         else:
             numbers = np.asarray(value, np.int64)
         for channel, bits in enumerate(np.pad(numbers[first:behind], (0, padding)).tolist()):
-            writes += constant_writes(pe, channel=channel, slot=slot, bits=bits)
+            writes += constant_writes(pe, channel=row * pe.alu_lanes + channel, slot=slot, bits=bits)
     return sorted(writes)

@@ -59,6 +59,10 @@ class Tiling:
     together: int = 1
 
     @property
+    def name(self) -> str:
+        return self.stage.name
+
+    @property
     def rounds(self) -> tuple[tuple[Pair, ...], ...]:
         """The passes that run at once, one round after the other."""
         return tuple(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import cocotb
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import ReadOnly, RisingEdge
 
 from ohmweave.testbench.arithmetic_model import Machine, Program, Sent, nibbles, scale
 from ohmweave.testbench.lockstep import fields, pack
@@ -25,12 +25,17 @@ LANES, BITS, VECTORS = P["lanes"], P["lane_bits"], P["vectors"]
 BUFFER_LANES, ACT, WINDOW_LANES, TABLE = P["buffer_lanes"], P["act_bits"], P["window_lanes"], P["table"]
 PLACE = (TABLE - 1).bit_length()
 COUNT = (LANES - 1).bit_length()
+ROW = (VECTORS - 1).bit_length()
 DRAIN = 20
 
 
 @dataclass
 class Case:
-    """Programs, what they are configured with, and what waits at the inputs."""
+    """Programs, what they are configured with, and what waits at the inputs.
+
+    sources        of two layers' results, whose each is; the second's are the pool program's
+    pool_channels  where they are not the first's; `row`: vectors of constants and registers before its own
+    """
 
     post: Sequence[int] = ()
     pool: Sequence[int] = ()
@@ -45,6 +50,9 @@ class Case:
     sides: Sequence[list[int]] = ()
     windows: Sequence[list[int]] = ()
     base: int = 0
+    sources: Sequence[int] = ()
+    pool_channels: int = 0
+    row: int = 0
     registers: Mapping[tuple[int, int], list[int]] | None = None
 
     @property
@@ -64,20 +72,31 @@ class Case:
         table[post : post + len(self.post)] = self.post
         table[pool : pool + len(self.pool)] = self.pool
         machine = Machine(
-            LANES, BITS, ACT, BUFFER_LANES, table, self.constants or {}, self.channels, self.window_pixels,
-            self.groups, self.planes, bool(self.pool),
-            deque(self.results), deque(self.sides), deque(self.windows),
+            LANES, BITS, ACT, BUFFER_LANES, table, self.constants or {}, self.window_pixels, self.groups,
+            self.planes, bool(self.pool), deque(self.results), deque(self.sides), deque(self.windows),
         )  # fmt: skip
         machine.registers |= self.registers or {}
         return (
             machine,
-            Program(False, post, post_last, self.pixels),
-            Program(True, pool, pool_last, self.windows_a_frame),
+            Program(False, post, post_last, self.pixels, self.channels),
+            Program(
+                True,
+                pool,
+                pool_last,
+                self.windows_a_frame,
+                self.pool_channels or self.channels,
+                self.row,
+                bool(self.sources),
+            ),
         )
 
     def expected(self) -> Machine:
         """The machine after everything that waits at its inputs."""
         machine, post, pool = self.machine()
+        if self.sources:
+            for src in self.sources:
+                machine.run(pool if src else post, 1)
+            return machine
         machine.run(post, len(self.results))
         if self.pool:
             machine.run(pool, len(self.windows) * self.vectors)
@@ -107,6 +126,7 @@ class TB:
         dut.clear.value = 1
         for port in ("result", "side", "window"):
             getattr(dut, f"{port}__valid").value = 0
+        dut.result_src.value = 0
         dut.pixel__ready.value = dut.out__ready.value = 0
         places = case.places
         program = [
@@ -126,9 +146,14 @@ class TB:
                 constants.append((address, (value & ((1 << BITS) - 1)) >> 16 * word & 0xFFFF))
         await self.write("constants", constants)
         programs = [
-            (bool(words), first, last, pixels - 1)
-            for words, (first, last), pixels in zip(
-                (case.post, case.pool), places, (case.pixels, case.windows_a_frame), strict=True
+            (bool(words), first, last, pixels - 1, channels - 1, row)
+            for words, (first, last), pixels, channels, row in zip(
+                (case.post, case.pool),
+                places,
+                (case.pixels, case.windows_a_frame),
+                (case.channels, case.pool_channels or case.channels),
+                (0, case.row),
+                strict=True,
             )
         ]
         dut.config.value = pack(
@@ -136,9 +161,9 @@ class TB:
                 *(
                     (value, width)
                     for p in programs
-                    for value, width in zip(p, (1, PLACE, PLACE, 24), strict=True)
+                    for value, width in zip(p, (1, PLACE, PLACE, 24, 12, ROW), strict=True)
                 ),
-                (case.channels - 1, 12),
+                (bool(case.sources), 1),
                 (case.window_pixels - 1, 4),
                 (case.groups, 2),
                 (case.planes, 2),
@@ -158,6 +183,18 @@ class TB:
             for name, data in words.items()
         }
 
+    async def _name_sources(self, sources: Sequence[int]) -> None:
+        """`result_src` of each result."""
+        dut = self.dut
+        for src in sources:
+            dut.result_src.value = src
+            while True:
+                await ReadOnly()
+                taken = dut.result__valid.value and dut.result__ready.value
+                await RisingEdge(dut.clk)
+                if taken:
+                    break
+
     async def run(
         self,
         case: Case,
@@ -175,6 +212,7 @@ class TB:
         sinks = {name: StreamSink(dut, name, stall=pace[1], seed=self._seed()) for name in ("out", "pixel")}
         feeds = [cocotb.start_soon(source.run(words)) for source, words in sources.values()]
         takes = [cocotb.start_soon(sink.run(cycles=1 << 30)) for sink in sinks.values()]
+        takes.append(cocotb.start_soon(self._name_sources(case.sources)))
         left = DRAIN
         limit = 200 + 400 * (len(case.results) + len(case.windows) * case.vectors)
         while left and limit:
@@ -192,7 +230,7 @@ class TB:
             name: len(s.taken) for name, s in sinks.items()
         }
         sent = [unpack_sent(word) for _, word in sinks["out"].taken]
-        if case.post and case.pool:
+        if case.post and case.pool and not case.sources:
             # How the programs take turns depends on time; each keeps its own order.
             assert interleaved(sent, *by_program(case))
         else:

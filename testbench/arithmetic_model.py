@@ -96,12 +96,19 @@ class Sent(NamedTuple):
 
 @dataclass
 class Program:
-    """One of the two programs, and how far it is."""
+    """One of the two programs, and how far it is.
+
+    row     vectors of constants and registers before its own
+    second  it runs for results though it is the pool's
+    """
 
     pool: bool
     first: int
     last: int
     pixels: int
+    channels: int
+    row: int = 0
+    second: bool = False
     vector: int = 0
     pixel: int = 0
     form: dict[str, int] | None = None
@@ -121,7 +128,6 @@ class Machine:
     buffer_lanes: int
     table: list[int]
     constants: Mapping[tuple[int, int], int]  # (channel, slot)
-    channels: int
     window_pixels: int = 1
     groups: int = 0
     planes: int = 0
@@ -140,10 +146,10 @@ class Machine:
 
     def body(self, program: Program) -> None:
         """One run of a program. Raises `IllegalInstruction`."""
-        count = min(self.lanes, self.channels - self.lanes * program.vector)
-        tail = self.channels <= self.lanes * (program.vector + 1)
+        count = min(self.lanes, program.channels - self.lanes * program.vector)
+        tail = program.channels <= self.lanes * (program.vector + 1)
         forward = [0] * self.lanes
-        result = [] if program.pool else self.results.popleft()
+        result = [] if program.pool and not program.second else self.results.popleft()
         past: set[str] = set()
         for place in range(program.first, program.last + 1):
             word = self.table[place]
@@ -174,16 +180,16 @@ class Machine:
                 if f["forward"] or each:
                     forward = values
             self._write(program, f, values, count, tail)
-        if tail and (program.pool or "window" in past):
+        if tail and ((program.pool and not program.second) or "window" in past):
             self.windows.popleft()
         program.vector = 0 if tail else program.vector + 1
         program.pixel = (program.pixel + tail) % program.pixels
 
     def _read(self, program: Program, f: dict[str, int], operand: int, pixel: int, count: int) -> list[int]:
         """What a register, a constant or the window holds."""
-        vector = program.vector
         if operand == WINDOW:
-            return self._window(vector, pixel, count)
+            return self._window(program.vector, pixel, count)
+        vector = program.row + program.vector
         if operand in R:
             fresh = f["batch"] == FRAME and program.pixel == 0
             return [0] * self.lanes if fresh else self.registers.get((vector, operand), [0] * self.lanes)
@@ -194,8 +200,10 @@ class Machine:
         if word & 3 != 1:
             return False
         named = {f["src"], f["with"]}
-        if program.pool:
+        if program.pool and not program.second:
             return RESULT in named or f["des"] == BUFFER
+        if program.pool:
+            return (RESULT in named and "result" in past) or WINDOW in named or f["des"] == BUFFER
         again = (RESULT in named and "result" in past) or (f["des"] == BUFFER and "buffer" in past)
         return again or (WINDOW in named and self.pool_enabled)
 
@@ -216,9 +224,9 @@ class Machine:
     def _write(self, program: Program, f: dict[str, int], values: list[int], count: int, tail: bool) -> None:
         des = f["des"]
         if des in R:
-            self.registers[program.vector, des] = values
+            self.registers[program.row + program.vector, des] = values
         elif des == NETWORK:
-            form = program.form or {"size": f["size"], "fuse": 0, "channels": self.channels - 1}
+            form = program.form or {"size": f["size"], "fuse": 0, "channels": program.channels - 1}
             rest = form["channels"] - self.lanes * program.vector
             if rest >= 0:
                 last = program.pixel == program.pixels - 1 and rest < self.lanes

@@ -15,7 +15,7 @@ HALVES = ("reram", "arithmetic")
 #: Class (bits 1:0) → the widths of its fields from bit 2 on, lowest first.
 FIELDS: dict[int, list[tuple[str, int]]] = {
     0: [("op", 2), ("index", 1), ("fusion", 3), ("kernel", 3), ("blocks", 6), ("planes", 2), ("slices", 2), ("src", 3),
-        ("des", 3)],
+        ("des", 3), ("first", 5)],
     1: [("op", 4), ("batch", 2), ("size", 2), ("src", 4), ("with", 4), ("des", 4), ("forward", 1), ("when", 1)],
     2: [("op", 2), ("fuse", 1), ("size", 2), ("kernel", 3), ("channels", 12), ("src", 3), ("des", 3), ("exit", 1)],
     3: [("op", 3), ("mode", 2), ("src", 3), ("des", 3)],
@@ -49,7 +49,9 @@ def legal(words: np.ndarray, half: str) -> np.ndarray:
     op, fusion, kernel = cut(2, 3), cut(5, 7), cut(8, 10)
     r = one_of(op, 1, 2) & ((op == 1) | (fusion == 0)) & (kernel >= 1)
     r &= (cut(17, 18) <= 2) & (cut(19, 20) <= 2)
-    r &= one_of(cut(21, 23), *BUFFERS) & (cut(24, 26) == ARITHMETIC) & (cut(27, 31) == 0)
+    r &= one_of(cut(21, 23), *BUFFERS) & (cut(24, 26) == ARITHMETIC)
+    index, first = cut(4, 4), cut(27, 31)
+    r &= ((index == 0) | (first == 0)) & ((cut(21, 23) != BOTH_BUFFERS) | (first != 0))
 
     op, batch, src, second, des = cut(2, 5), cut(6, 7), cut(10, 13), cut(14, 17), cut(18, 21)
     operands = (0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15)

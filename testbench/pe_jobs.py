@@ -12,7 +12,7 @@ from ohmweave.rtl.flit import CONFIG_BITS
 from ohmweave.rtl.group import STEPS, mesh_position
 from ohmweave.rtl.network.config_receiver import config_packet
 from ohmweave.rtl.pe import StageConfig
-from ohmweave.sim.compiler import compile_pass, tiled
+from ohmweave.sim.compiler import compile_chain, compile_pass, tiled
 from ohmweave.sim.frames import pack
 from ohmweave.sim.graph import RAW_BITS, Conv, Graph, MaxPool, Node, SumPool, Tensor
 from ohmweave.sim.graph_golden import activations, compute
@@ -20,6 +20,7 @@ from ohmweave.sim.pe_config import partial_bits
 from ohmweave.sim.program import Program
 from ohmweave.sim.stages import sent_pixels, stages
 from ohmweave.sim.tiling import Tiling
+from ohmweave.sim.two_layers import TwoLayers, two_layers
 
 __all__ = ["KINDS", "PEJob", "pe_job"]
 
@@ -35,6 +36,7 @@ class Kind:
     shape      of its input; what another convolution gives where it has more than 8 bits
     residual   bits of what another convolution of the image gives and is added
     share      which PE of the row that the stage is cut up for
+    then       (output channels, kernel, options) of a convolution that follows on the same PE
     """
 
     shape: tuple[int, int, int]
@@ -50,6 +52,7 @@ class Kind:
     pool: dict[str, Any] | None = None
     share: int = 0
     more: dict[str, Any] | None = None
+    then: tuple[int, tuple[int, int], dict[str, Any]] | None = None
 
 
 BORDER = {"pads": (1, 1, 1, 1)}
@@ -93,6 +96,17 @@ KINDS: dict[str, Kind] = {
     "last of two, pool": Kind(
         shape=(12, 5, 5), outputs=6, more=BORDER, pool={"kernel": (2, 2)}, share=1
     ),
+    # Four rows of the image, and the results over the first of them.
+    "two in place": Kind(shape=(3, 4, 5), outputs=3, more=BORDER, then=(6, (2, 2), {})),
+    "two in place, strided": Kind(
+        shape=(4, 4, 7), outputs=4, zero_point=2, more=BORDER | {"stride": (2, 2)}, then=(7, (1, 2), {})
+    ),
+    # Maps of more rows than a buffer holds, and one that grows.
+    "two in both buffers": Kind(shape=(3, 9, 6), outputs=7, more=BORDER, then=(5, (3, 3), BORDER)),
+    "two in both buffers, merged": Kind(shape=(3, 9, 6), outputs=2, more=BORDER, then=(3, (3, 3), {})),
+    "two in both buffers, larger": Kind(
+        shape=(3, 4, 5), outputs=4, more={"stride": (2, 2), "transposed": True}, then=(6, (3, 3), BORDER)
+    ),
 }  # fmt: skip
 
 
@@ -107,7 +121,7 @@ class PEJob:
     inputs     port → flits of each frame
     output     port that the results leave by
     expected   flits of each frame
-    windows, reads    of a frame, and of a window
+    reads      of the array for a frame
     """
 
     name: str
@@ -121,7 +135,6 @@ class PEJob:
     inputs: dict[str, list[list[int]]]
     output: str
     expected: list[list[int]]
-    windows: int
     reads: int
 
     def record(self) -> dict[str, Any]:
@@ -140,6 +153,11 @@ def pe_job(name: str, params: GroupParams, seed: int = 1, frames: int = FRAMES) 
     }
     stage = next(each for each in stages(graph) if each.name == "stage")
     tiling = tiled(stage, params)
+    if kind.then is not None:
+        following = next(each for each in stages(graph) if each.name == "then")
+        pair = two_layers(tiling, tiled(following, params), params.pe, in_place="in place" in name)
+        assert pair is not None, f"{name} does not fit one PE"
+        return _job(name, kind, graph, pair, compile_chain([pair], params), values)
     assert len(tiling.passes) == 1, f"{name} needs several passes"
     assert kind.share < len(tiling.shares), f"{name} needs no PE of that number"
     assert (tiling.stage.merged > 1) == name.startswith("merged"), (
@@ -150,18 +168,26 @@ def pe_job(name: str, params: GroupParams, seed: int = 1, frames: int = FRAMES) 
 
 
 def _job(
-    name: str, kind: Kind, graph: Graph, tiling: Tiling, program: Program, values: dict[str, np.ndarray]
+    name: str,
+    kind: Kind,
+    graph: Graph,
+    layer: Tiling | TwoLayers,
+    program: Program,
+    values: dict[str, np.ndarray],
 ) -> PEJob:
+    layers = (layer,) if isinstance(layer, Tiling) else (layer.first, layer.second)
+    tiling, result = layers[0], layers[-1].stage.result.name
     stage, units, link = tiling.stage, program.stages[0].units, program.params.pe.link_bits
     unit, last = units[kind.share], len(units) - 1
     side = values[stage.side.name] if stage.side is not None else None
     inputs = {"tree": program.encode(sent_pixels(stage, values[stage.main.name]), side).tolist()}
     partial = partial_bits(tiling) if last else 0
+    at_once = program.params.pe.array.columns_at_once
     if kind.share:
         sums = _partial_sums(graph, tiling, kind.share, values)
         inputs[f"mesh_i__{_side(unit, units[kind.share - 1])}"] = _packed(sums, partial, link)
     if kind.share == last:
-        output, expected = "collection", _packed(values[stage.result.name], program.outbound.bits, link)
+        output, expected = "collection", _packed(values[result], program.outbound.bits, link)
     else:
         output = f"mesh_o__{_side(unit, units[kind.share + 1])}"
         expected = _packed(_partial_sums(graph, tiling, kind.share + 1, values), partial, link)
@@ -188,8 +214,7 @@ def _job(
         inputs=inputs,
         output=output,
         expected=expected,
-        windows=tiling.windows,
-        reads=tiling.reads * -(-stage.out_channels // program.params.pe.array.columns_at_once),
+        reads=sum(each.windows * each.reads * -(-each.stage.out_channels // at_once) for each in layers),
     )
 
 
@@ -328,6 +353,12 @@ def _graph(kind: Kind, rng: np.random.Generator) -> Graph:
         )
     if kind.pool is not None:
         maker.add(MaxPool(name="pool", input="stage", **kind.pool))
+    if kind.then is not None:
+        outputs, kernel, options = kind.then
+        made = maker.weights(outputs, kind.outputs, kernel, kind.weight_bits)
+        maker.scaled(
+            Conv, outputs, bits=kind.result_bits, name="then", input=maker.nodes[-1].name, **made, **options
+        )
     # A graph ends with sums.
     last = maker.nodes[-1].name
     ones = np.ones((1, maker.tensors[last].shape[0], 1, 1), np.int16)

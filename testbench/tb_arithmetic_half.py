@@ -168,7 +168,9 @@ async def division_and_roots(dut: Any) -> None:
             await tb.run(data.case(channels=channels, pixels=2, frames=1, post=program), pace)
 
 
-def random_program(rng: random.Random, pool: bool, shared: bool, planes: int, channels: int) -> list[int]:
+def random_program(
+    rng: random.Random, pool: bool, shared: bool, planes: int | None, channels: int
+) -> list[int]:
     """A legal program that sends something; with `shared`, one of two that run at once.
 
     Two programs at once have registers of their own and the side input is post's; only post writes the buffer, and
@@ -272,3 +274,64 @@ async def random_programs_at_once(dut: Any) -> None:
     await start(dut)
     for seed in range(100, 130):
         await tb.run(random_case(seed, True, True), PACES[seed % len(PACES)])
+
+
+def two_layers(seed: int) -> Case:
+    """Results of two layers in turn: the first one's go to the buffer, the second one's to the network.
+
+    Each has channels, constants and registers of its own.
+    """
+    data = Data(seed)
+    rng = data.rng
+    planes, groups = rng.randrange(3), rng.randrange(2)
+    most = [min(BUFFER_LANES >> planes + groups, LANES * (VECTORS - 1)), LANES]
+    channels = [rng.randint(1, max(1, count)) for count in most]
+    row = -(-channels[0] // LANES)
+    registers, own = (R[:2], R[2:]) if rng.random() < 0.5 else (R, R)
+    first = random_program(rng, False, False, planes, channels[0])
+    # It ends in the buffer and sends nothing; the second one has the first's operands, but for the side input.
+    first = [word & ~(15 << 18) if word >> 18 & 15 == NETWORK and word & 3 == 1 else word for word in first]
+    second = random_program(rng, False, False, None, channels[1])
+    first, second = (without_streams(program, r) for program, r in ((first, registers), (second, own)))
+    pixels = [rng.randint(1, 3), rng.randint(1, 3)]
+    sources: list[int] = []
+    results: list[list[int]] = []
+    order = [0] * (2 * pixels[0]) + [1] * (2 * pixels[1])
+    rng.shuffle(order)
+    for src in order:
+        vectors = data.vectors(1, channels[src])
+        sources += [src] * len(vectors)
+        results += vectors
+    constants = data.constants(channels[0])
+    constants |= {
+        (LANES * row + channel, slot): value for (channel, slot), value in data.constants(channels[1]).items()
+    }
+    return Case(
+        post=first, pool=second, channels=channels[0], pool_channels=channels[1], row=row, pixels=pixels[0],
+        windows_a_frame=pixels[1], groups=groups, planes=planes, constants=constants, results=results,
+        sources=sources, base=rng.randrange(4),
+    )  # fmt: skip
+
+
+def without_streams(program: list[int], registers: tuple[int, ...]) -> list[int]:
+    """The program with other operands for the window and the side input."""
+    found = []
+    for word in program:
+        for low in (10, 14):
+            if word & 3 == 1 and word >> low & 15 in (SIDE, WINDOW):
+                word = word & ~(15 << low) | registers[0] << low
+        if word & 3 == 1 and word >> 6 & 3 == EACH:
+            word &= ~(3 << 6)
+        found.append(word)
+    return found
+
+
+@cocotb.test()
+async def random_programs_of_two_layers(dut: Any) -> None:
+    """Legal programs for the results of two layers, in any order of pixels."""
+    if VECTORS == 1:
+        return  # no constants are left for a second layer
+    tb = TB(dut)
+    await start(dut)
+    for seed in range(200, 240):
+        await tb.run(two_layers(seed), PACES[seed % len(PACES)])

@@ -37,12 +37,18 @@ def control(op: ControlOp) -> int:
 
 
 class Configuration:
-    def __init__(self, length: int, windows: tuple[int, int] = (1, 1), split: tuple[int, int] = (0, 0)):
-        self.length, self.windows, self.split = length, windows, split
+    def __init__(
+        self,
+        length: int,
+        windows: tuple[int, int] = (1, 1),
+        split: tuple[int, int] = (0, 0),
+        in_place: int = 0,
+    ):
+        self.length, self.windows, self.split, self.in_place = length, windows, split, in_place
 
     def word(self) -> int:
         fields = [(self.length, WORDS.bit_length()), *((n - 1, WINDOW_BITS) for n in self.windows)]
-        return pack([*fields, *((split, 2) for split in self.split)])
+        return pack([*fields, *((split, 2) for split in self.split), (self.in_place, 1)])
 
 
 class Interpreter:
@@ -61,22 +67,25 @@ class Interpreter:
     def frame(self, instruction: Instruction) -> int | None:
         """The frame of reads of an R-type instruction; None if it cannot be executed."""
         src, planes, slices = (instruction[name] for name in ("src", "planes", "slices"))
-        if src not in (0, 1) or instruction["fusion"]:
+        if instruction["fusion"] or instruction["first"] > instruction["blocks"]:
+            return None
+        if src == Place.BOTH_BUFFERS and self.config.in_place:
             return None
         if not instruction["index"] and (instruction["blocks"] + 1) * 2**slices * SIGNS > COLMUX:
             return None
-        split = self.config.split[src]
-        if LANES % 2 ** (split + planes):
-            return None
-        windows = 1 if instruction.op is ReadOp.FULLY_CONNECTED else self.config.windows[src]
-        blocks = instruction["blocks"] & (1 << (COLMUX - 1).bit_length()) - 1
+        for buffer, split in enumerate(self.config.split):
+            if src in (buffer, Place.BOTH_BUFFERS) and LANES % 2 ** (split + planes):
+                return None
+        whole = instruction.op is ReadOp.FULLY_CONNECTED
+        width = (COLMUX - 1).bit_length()
         return pack(
             [
-                (src, 1),
-                (split, 2),
-                (windows - 1, WINDOW_BITS),
+                (src == Place.BUFFER_1, 1),
+                (src == Place.BOTH_BUFFERS, 1),
+                *((split, 2) for split in self.config.split),
+                *((0 if whole else windows - 1, WINDOW_BITS) for windows in self.config.windows),
                 (instruction["index"], 1),
-                (blocks, (COLMUX - 1).bit_length()),
+                *((instruction[name] & (1 << width) - 1, width) for name in ("first", "blocks")),
                 (planes, 2),
                 (slices, 2),
             ]
@@ -200,11 +209,16 @@ def random_word(source: random.Random) -> int:
     if dice < 0.8:
         slices = source.randint(0, 2)
         most = max(1, COLMUX // (SIGNS << slices))
+        src = source.choice((Place.BUFFER_0, Place.BUFFER_1, Place.BOTH_BUFFERS))
+        index = source.randint(0, 1) if src != Place.BOTH_BUFFERS else 0
+        blocks = min(63, source.randrange(most + (source.random() < 0.05)))
+        first = 0 if index else source.randint(int(src == Place.BOTH_BUFFERS), max(1, min(31, blocks)))
         return read(
             source.choice(list(ReadOp)),
-            source.choice((Place.BUFFER_0, Place.BUFFER_1)),
-            index=source.randint(0, 1),
-            blocks=min(63, source.randrange(most + (source.random() < 0.05))),
+            src,
+            index=index,
+            first=first,
+            blocks=blocks,
             planes=source.randint(0, 2),
             slices=slices,
         )
@@ -227,6 +241,7 @@ async def random_programs(dut: Any, stall: float) -> None:
             length,
             (source.randint(1, 1 << WINDOW_BITS), source.randint(1, 1 << WINDOW_BITS)),
             (source.choice((0, 0, 0, 1, 2, 3)), source.choice((0, 0, 0, 1, 2, 3))),
+            int(source.random() < 0.2),
         )
         await bench.load(program, config)
         for _ in range(source.randint(1, 120)):
@@ -277,7 +292,9 @@ ILLEGAL = [
     encode(Instruction.of(NetworkOp.LOCAL, src=Place.ARITHMETIC, des=Place.MESH)),
     0x00000045,  # A-type
     control(ControlOp.DMA),
-    read(src=Place.BOTH_BUFFERS),
+    read(blocks=1) | Place.BOTH_BUFFERS << 21,  # none of the blocks is buffer 0's
+    read(index=1) | 1 << 27,
+    read(first=1),
     read(fusion=1),
     read(blocks=COLMUX // SIGNS),
     read(blocks=COLMUX // SIGNS // 2, slices=1),

@@ -100,13 +100,16 @@ class Layer:
         return result
 
 
-def read(src: int, layer: Layer, blocks: int | None, op: ReadOp = ReadOp.CONVOLUTION) -> int:
-    """An R-type instruction over so many blocks, or over those of the index table."""
+def read(
+    src: int | Place, layer: Layer, blocks: int | None, op: ReadOp = ReadOp.CONVOLUTION, first: int = 0
+) -> int:
+    """An R-type instruction over the blocks from `first` to behind `blocks`, or over those of the index table."""
     return encode(
         Instruction.of(
             op,
-            src=BUFFERS[src],
+            src=src,
             index=int(blocks is None),
+            first=first,
             blocks=(blocks or 1) - 1,
             planes=layer.planes.bit_length() - 1,
             slices=layer.slices.bit_length() - 1,
@@ -130,6 +133,7 @@ class Bench:
         for n in range(3):
             getattr(dut, f"receive__{n}__ready").value = 0
         dut.result__ready.value = dut.clear.value = dut.config.value = dut.working.value = 0
+        dut.feeds.value = dut.written.value = dut.spare.value = 0
         dut.id.value = 3
 
     async def program_cells(self, layer: Layer) -> None:
@@ -142,7 +146,12 @@ class Bench:
         await StreamSource(self.dut, "rows").run(words)
 
     async def configure(
-        self, program: list[int], windows: tuple[int, int], split: int, table: list[int]
+        self,
+        program: list[int],
+        windows: tuple[int, int],
+        split: int,
+        table: list[int],
+        in_place: bool = False,
     ) -> None:
         """Clear the half, write its tables and configuration, and let it go."""
         dut = self.dut
@@ -156,6 +165,7 @@ class Bench:
                 *((n - 1, WINDOW_BITS) for n in windows),
                 (split, 2),
                 (split, 2),
+                (in_place, 1),
             ]
         )
         await RisingEdge(dut.clk)
@@ -193,20 +203,43 @@ class Bench:
                 reads += len(blocks) * layer.slices * SIGNS * layer.planes
         sources = self.feed(words, pace)
         sink = StreamSink(self.dut, "result", stall=pace[1])
+        came: list[int] = []
+        watch = cocotb.start_soon(result_sources(self.dut, came))
         await sink.run(len(expected), cycles=4 * reads * (READ_CYCLES + 3) + 400)
         await sink.run(cycles=sink.cycle + 4 * READ_CYCLES + 8)
         assert [word for _, word in sink.taken] == expected, (
             f"{len(sink.taken)} vectors, {len(expected)} expected, or not the same ones"
         )
+        assert came == [src for src, blocks in frames for _ in range(windows[src] * vector_count(blocks))]
+        watch.cancel()
         assert not self.dut.busy.value
         self.stop()
         return sources, sink
+
+
+def vector_count(blocks: list[int]) -> int:
+    return -(-len(blocks) // PARAMS.vector_blocks)
+
+
+async def result_sources(dut: Any, found: list[int]) -> None:
+    """The buffer of each vector that is taken."""
+    while True:
+        await ReadOnly()
+        if dut.result__valid.value and dut.result__ready.value:
+            found.append(int(dut.result_src.value))
+        await RisingEdge(dut.clk)
 
 
 def layers(source: random.Random, count: int) -> list[Layer]:
     every = [Layer(s, p, split) for s in (1, 2, 4) for p in (1, 2, 4) for split in range(4)]
     fitting = [layer for layer in every if layer.fits()]
     return source.sample(fitting, min(count, len(fitting)))
+
+
+def two_sets(source: random.Random, layer: Layer) -> tuple[list[int], list[int]]:
+    """Blocks of two layers that share the columns."""
+    first = source.randint(1, layer.blocks - 1)
+    return list(range(first)), list(range(first, source.randint(first, layer.blocks - 1) + 1))
 
 
 async def programmed(dut: Any, seed: str) -> tuple[Bench, Layer]:
@@ -252,6 +285,90 @@ async def random_layers(dut: Any, pace: tuple[float, float]) -> None:
         whole = [read(1, layer, None, ReadOp.FULLY_CONNECTED)]
         await bench.configure(whole, (1 << WINDOW_BITS, 1 << WINDOW_BITS), layer.split, table)
         await bench.run_frames(layer, [(1, table)] * 2, (1, 1), pace)
+
+
+@cocotb.test()
+@cocotb.parametrize(pace=PACES[::3])
+async def two_layers_by_frames(dut: Any, pace: tuple[float, float]) -> None:
+    """Frames of two layers in turn, each with blocks of its own: of two buffers, and of one that holds both."""
+    bench = Bench(dut, f"frames {pace}")
+    await start(dut)
+    for layer in layers(bench.random, 4 if SMALL else 1):
+        if layer.blocks < 2:
+            continue
+        dut.clear.value = 1
+        await bench.program_cells(layer)
+        blocks = two_sets(bench.random, layer)
+        windows = (bench.random.randint(1, 4), bench.random.randint(1, 3))
+        program = [read(n, layer, blocks[n][-1] + 1, first=blocks[n][0]) for n in range(2)]
+        await bench.configure(program, windows, layer.split, [])
+        frames = [(0, blocks[0]), (1, blocks[1])] * 2
+        await bench.run_frames(layer, frames, windows, pace)
+        await bench.configure(program, windows, layer.split, [], in_place=True)
+        shared = [layer.window(bench.numbers) for _ in range(2 * sum(windows))]
+        layer_of = [n for n in range(2) for _ in range(windows[n])] * 2
+        expected = [
+            word
+            for window, n in zip(shared, layer_of, strict=True)
+            for word in layer.vectors(window, blocks[n])
+        ]
+        bench.feed({0: [layer.word(window) for window in shared]}, pace)
+        sink = StreamSink(dut, "result", stall=pace[1])
+        await sink.run(len(expected), cycles=80 * READ_CYCLES * len(expected) + 400)
+        assert [word for _, word in sink.taken] == expected
+        bench.stop()
+
+
+@cocotb.test()
+@cocotb.parametrize(pace=PACES[::3])
+async def two_layers_by_windows(dut: Any, pace: tuple[float, float]) -> None:
+    """Windows of both buffers as they come; of buffer 0 no more than its results have places for."""
+    bench = Bench(dut, f"windows {pace}")
+    await start(dut)
+    for layer in layers(bench.random, 4 if SMALL else 1):
+        if layer.blocks < 2:
+            continue
+        dut.clear.value = 1
+        await bench.program_cells(layer)
+        blocks = two_sets(bench.random, layer)
+        windows = (bench.random.randint(4, 6), bench.random.randint(1, 3))
+        dut.feeds.value = 1
+        both = read(Place.BOTH_BUFFERS, layer, blocks[1][-1] + 1, first=blocks[1][0])
+        await bench.configure([both], windows, layer.split, [])
+        shown = [[layer.window(bench.numbers) for _ in range(2 * count)] for count in windows]
+        expected = [[word for w in shown[n] for word in layer.vectors(w, blocks[n])] for n in range(2)]
+        bench.feed({n: [layer.word(window) for window in shown[n]] for n in range(2)}, pace)
+        sink = StreamSink(dut, "result", stall=pace[1])
+        came: list[int] = []
+        tasks = [
+            cocotb.start_soon(sink.run(cycles=1 << 30)),
+            cocotb.start_soon(result_sources(dut, came)),
+        ]
+        # Until places are made two windows of buffer 0 are read, or three while there is a spare one; and all of the
+        # first frame's windows of buffer 1.
+        dut.spare.value = spare = bench.random.getrandbits(1)
+        counts = [vector_count(each) for each in blocks]
+        quiet = 0
+        while quiet < 60 + 40 * READ_CYCLES * layer.slices * layer.planes:
+            before = len(came)
+            await RisingEdge(dut.clk)
+            quiet = quiet + 1 if len(came) == before else 0
+        assert [came.count(n) for n in range(2)] == [(2 + spare) * counts[0], windows[1] * counts[1]]
+        # Each result that is written makes a place.
+        written = 0
+        while len(came) < sum(map(len, expected)):
+            out = came.count(0) // counts[0] - written
+            assert 0 <= out <= 2 + spare
+            dut.written.value = now = int(out > 0 and bench.random.random() < 0.1)
+            written += now
+            await RisingEdge(dut.clk)
+        await RisingEdge(dut.clk)
+        for task in tasks:
+            task.cancel()
+        words = [word for _, word in sink.taken]
+        assert [[w for w, n in zip(words, came, strict=True) if n == src] for src in range(2)] == expected
+        bench.stop()
+        dut.feeds.value = dut.spare.value = dut.written.value = 0
 
 
 @cocotb.test()

@@ -20,7 +20,7 @@ def block_words(source: random.Random, slices: int, planes: int, end: bool) -> t
     """Words of the reads of one block, and the word of its results."""
     results = [0] * COLS
     references = [source.choice((0, TOP_SUM, source.randint(0, TOP_SUM))) for _ in range(planes)]
-    extreme = source.random() < 0.3
+    extreme, src = source.random() < 0.3, source.getrandbits(1)
     words = []
     for j in range(slices):
         for sign in range(SIGNS):
@@ -37,6 +37,7 @@ def block_words(source: random.Random, slices: int, planes: int, end: bool) -> t
                         [
                             *((value, SUM_BITS) for value in sums),
                             (references[p] if OFFSET else 0, SUM_BITS),
+                            (src, 1),
                             (source.getrandbits(GROUP_BITS), GROUP_BITS),
                             (p, 2),
                             (j, 2),
@@ -51,7 +52,7 @@ def block_words(source: random.Random, slices: int, planes: int, end: bool) -> t
     if OFFSET:
         offset = 2 ** (CELL * slices - 1) * sum(r * 2 ** (DAC * p) for p, r in enumerate(references))
         results = [value - offset for value in results]
-    return words, pack([*((value, LANE_BITS) for value in results), (end, 1)])
+    return words, pack([*((value, LANE_BITS) for value in results), (src, 1), (end, 1)])
 
 
 class ShiftAddModel:

@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import cocotb
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import ReadOnly, RisingEdge
 
 from ohmweave.testbench.lockstep import pack, transfer
 from ohmweave.testbench.stream import PACES, StreamSource, parameters, reset, start
@@ -27,18 +27,22 @@ class VectorsModel:
             self.waiting.pop(0)
         if accepted and word is not None:
             self.blocks.append(word & ((1 << BLOCK_BITS) - 1))
-            if word >> BLOCK_BITS or len(self.blocks) == COUNT:
+            if word >> BLOCK_BITS + 1 or len(self.blocks) == COUNT:
                 self.waiting.append(pack((block, BLOCK_BITS) for block in self.blocks))
                 self.blocks = []
         return accepted, shown
 
 
-def windows(source: random.Random, counts: list[int]) -> tuple[list[int], list[int]]:
-    """Words of the blocks of windows of so many blocks each, and their vectors."""
+def windows(
+    source: random.Random, counts: list[int], buffers: list[int] | None = None
+) -> tuple[list[int], list[int]]:
+    """Words of the blocks of windows of so many blocks each, of some buffers, and their vectors."""
     words, vectors = [], []
-    for count in counts:
+    for count, src in zip(counts, buffers or [0] * len(counts), strict=True):
         blocks = [source.getrandbits(BLOCK_BITS) for _ in range(count)]
-        words += [block | (n == count - 1) << BLOCK_BITS for n, block in enumerate(blocks)]
+        words += [
+            block | src << BLOCK_BITS | (n == count - 1) << BLOCK_BITS + 1 for n, block in enumerate(blocks)
+        ]
         vectors += [
             pack((block, BLOCK_BITS) for block in blocks[n : n + COUNT]) for n in range(0, count, COUNT)
         ]
@@ -58,8 +62,24 @@ async def random_windows(dut: Any, pace: tuple[float, float]) -> None:
     """Windows of 1 to 2·vector_blocks + 1 blocks."""
     await begin(dut)
     source = random.Random(str(pace))
-    words, vectors = windows(source, [source.randint(1, 2 * COUNT + 1) for _ in range(30)])
+    counts = [source.randint(1, 2 * COUNT + 1) for _ in range(30)]
+    buffers = [source.getrandbits(1) for _ in counts]
+    words, vectors = windows(source, counts, buffers)
+    expected = [src for count, src in zip(counts, buffers, strict=True) for _ in range(0, count, COUNT)]
+    found: list[int] = []
+    watch = cocotb.start_soon(sources_of(dut, found))
     await transfer(dut, words, vectors, VectorsModel(), pace=pace)
+    watch.cancel()
+    assert found == expected
+
+
+async def sources_of(dut: Any, found: list[int]) -> None:
+    """The buffer of each vector that is taken."""
+    while True:
+        await ReadOnly()
+        if dut.o__valid.value and dut.o__ready.value:
+            found.append(int(dut.src.value))
+        await RisingEdge(dut.clk)
 
 
 @cocotb.test()

@@ -43,18 +43,20 @@ class Controller(Component):
       size of the instruction that sent them, `fuse` 0 and the configured channels. At a program's head it is
       executed once, before the first body, and costs the bodies nothing. C-types do nothing.
     - FORWARD is 0 until the body forwards something.
-    - The body of `post` takes its RESULT vector where it names it, or at its end. A window is taken at the end of
-      a pixel's last body, of `pool`, or of `post` if that body named it.
+    - The body of `post` takes its RESULT vector where it names it, or at its end; so does that of `pool` with `second`.
+      A window is taken at the end of a pixel's last body, of `pool` without `second`, or of `post` if that body named
+      it.
 
-    Illegal, besides what the decoder finds: RESULT or BUFFER in `pool`, WINDOW in `post` while `pool` is enabled, and
-    RESULT or BUFFER a second time in a body. An illegal instruction sets `error` and stops the controller until reset;
-    the instructions before it are completed.
+    Illegal, besides what the decoder finds: RESULT in `pool` without `second`, WINDOW with it; BUFFER in `pool`; WINDOW
+    in `post` while `pool` is enabled; and RESULT or BUFFER a second time in a body. An illegal instruction sets `error`
+    and stops the controller until reset; the instructions before it are completed.
 
     Parameters: params, of the PE.
     Ports: `config`; `fetch`, `index`: read this place of the table, `word`: what was read; `result`, `window`: one
-    waits; `result_taken`, `pixel_taken`: the half takes a vector, the buffer a pixel; `take_result`, `take_window`:
-    the controller takes one; `load`: valid, src, with, vector, count and pixel (of the window) of what `issue` has
-    next; `issue`; `busy`: a body, or an instruction of one, is under way; `error`.
+    waits; `result_src`: the buffer that the result comes from; `result_taken`, `pixel_taken`: the half takes a vector,
+    the buffer a pixel; `take_result`, `take_window`: the controller takes one; `load`: valid, src, with, vector, row,
+    count and pixel (of the window) of what `issue` has next; `issue`; `busy`: a body, or an instruction of one, is
+    under way; `error`.
     """
 
     def __init__(self, *, params: PEParams):
@@ -65,6 +67,7 @@ class Controller(Component):
                 "src": Operand,
                 "with": Operand,
                 "vector": range(params.vectors),
+                "row": range(params.vectors),
                 "count": range(params.alu_lanes),
                 "pixel": range(MAX_WINDOW_PIXELS),
             }
@@ -76,6 +79,7 @@ class Controller(Component):
                 "index": Out(range(params.arithmetic_program)),
                 "word": In(WORD_BITS),
                 "result": In(1),
+                "result_src": In(1),
                 "result_taken": In(1),
                 "take_result": Out(1),
                 "window": In(1),
@@ -109,12 +113,11 @@ class Controller(Component):
         names_result = _names(a, Operand.RESULT)
         names_window = _names(a, Operand.WINDOW)
         to_buffer = a.des == Destination.BUFFER
-        misplaced = Mux(
+        second = self.config.second
+        misplaced = (names_result & so_far.result) | Mux(
             place.pool,
-            names_result | to_buffer,
-            (names_result & so_far.result)
-            | (to_buffer & so_far.buffer)
-            | (names_window & self.config.pool.enable),
+            to_buffer | Mux(second, names_window, names_result),
+            (to_buffer & so_far.buffer) | (names_window & self.config.pool.enable),
         )
         legal = Signal()
         execute = Signal()
@@ -152,8 +155,8 @@ class Controller(Component):
         ends = Signal()
         m.d.comb += ends.eq(done & place.end & ~place.probe)
         m.d.comb += [
-            self.take_result.eq(ends & ~place.pool & ~now.result),
-            self.take_window.eq(ends & place.tail & (place.pool | now.window)),
+            self.take_result.eq(ends & (~place.pool | second) & ~now.result),
+            self.take_window.eq(ends & place.tail & ((place.pool & ~second) | now.window)),
             sequencer.pixel_dropped.eq(ends & place.tail & ~place.pool & ~now.buffer),
         ]
 
@@ -161,6 +164,7 @@ class Controller(Component):
         m.d.comb += [
             sequencer.config.eq(self.config),
             sequencer.result.eq(self.result),
+            sequencer.result_src.eq(self.result_src),
             sequencer.window.eq(self.window),
             sequencer.result_taken.eq(self.result_taken | self.take_result),
             sequencer.window_taken.eq(self.take_window),
@@ -200,6 +204,7 @@ class Controller(Component):
             self.load.src.eq(a.src),
             self.load["with"].eq(a["with"]),
             self.load.vector.eq(place.vector),
+            self.load.row.eq(place.row),
             self.load.count.eq(place.count),
             self.load.pixel.eq(pixel),
         ]
@@ -218,6 +223,7 @@ class Controller(Component):
                 issue.zero_registers.eq((a.batch == Batch.FRAME) & place.first_pixel),
                 issue.final.eq(final),
                 issue.vector.eq(place.vector),
+                issue.row.eq(place.row),
                 issue.head.eq(place.head),
                 issue.tail.eq(place.tail),
                 issue.count.eq(place.count),
@@ -228,7 +234,8 @@ class Controller(Component):
     def _sent(self, m: Module, place: data.View, form: data.View, a: data.View) -> None:
         """What goes out with a vector. A vector with none of the channels that are sent is not sent."""
         lanes = self._params.alu_lanes
-        channels = Mux(form.valid, form.channels, self.config.last_channel)
+        whole = Mux(place.pool, self.config.pool.last_channel, self.config.post.last_channel)
+        channels = Mux(form.valid, form.channels, whole)
         rest = Signal(signed(CHANNEL_BITS + 2))
         out = self.issue.p.out
         m.d.comb += rest.eq(channels - place.vector * lanes)

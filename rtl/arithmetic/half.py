@@ -29,7 +29,8 @@ class ArithmeticHalf(Component):
     """Executes A-type instructions on vectors of `alu_lanes` channels (Re-ReRAM, section IV and V).
 
     Two programs stand in its table: `post` runs for every vector of results of the ReRAM half, `pool` for every
-    vector of every window of a convolution buffer, to which `post` may send its pixels. The controller
+    vector of every window of a convolution buffer, to which `post` may send its pixels; or `pool` runs for the results
+    of a second layer (`second`), whose windows are what `post` made. The controller
     (`Controller`: what an instruction means) issues one instruction after the other to the lanes (`VectorUnit`);
     the result of one is an operand of the next without a cycle between. An instruction that takes a vector from a
     stream, or sends one, waits for it.
@@ -48,6 +49,8 @@ class ArithmeticHalf(Component):
         Forgets everything but the instruction table, constants and registers, and stops, from the next cycle on.
     result, side : In(stream(VectorLayout(params)))
         Vectors of results and of partial sums; lanes without a channel hold 0.
+    result_src : In(1)
+        Number of the buffer whose window the vector at `result` comes from.
     window : In(stream(window_lanes × act_bits))
         Windows of a convolution buffer. It may be another one after `busy` was low.
     pixel : Out(stream(lanes × act_bits))
@@ -89,6 +92,7 @@ class ArithmeticHalf(Component):
                 "config": In(ArithmeticConfig(params)),
                 "clear": In(1),
                 "result": In(vectors),
+                "result_src": In(1),
                 "side": In(vectors),
                 "window": In(stream.Signature(buffer.window_lanes * buffer.act_bits)),
                 "pixel": Out(stream.Signature(buffer.lanes * buffer.act_bits)),
@@ -126,6 +130,7 @@ class ArithmeticHalf(Component):
             table.address.eq(controller.index),
             controller.word.eq(table.word),
             controller.result.eq(self.result.valid),
+            controller.result_src.eq(self.result_src),
             controller.window.eq(self.window.valid),
             self.window.ready.eq(controller.take_window),
             builder.groups.eq(self.config.groups),
@@ -138,14 +143,14 @@ class ArithmeticHalf(Component):
             registers.load.eq(load.valid),
             registers.a_load.eq(one_of(load.src, REGISTER_OPERANDS)),
             registers.b_load.eq(one_of(load["with"], REGISTER_OPERANDS)),
-            registers.a_row.eq(load.vector * REGISTERS + load.src[:2]),
-            registers.b_row.eq(load.vector * REGISTERS + load["with"][:2]),
+            registers.a_row.eq(load.row * REGISTERS + load.src[:2]),
+            registers.b_row.eq(load.row * REGISTERS + load["with"][:2]),
             registers.active.eq(issue.valid),
         ]
         constant_a, constant_b = (one_of(load[name], CONSTANT_OPERANDS) for name in ("src", "with"))
         m.d.comb += [
             constants.load.eq(load.valid & (constant_a | constant_b)),
-            constants.load_row.eq(load.vector * CONSTANTS + Mux(constant_a, load.src[:2], load["with"][:2])),
+            constants.load_row.eq(load.row * CONSTANTS + Mux(constant_a, load.src[:2], load["with"][:2])),
             constants.active.eq(issue.valid & (_names(issue.p, *CONSTANT_OPERANDS))),
             constants.count.eq(issue.p.count),
         ]
@@ -170,6 +175,7 @@ class ArithmeticHalf(Component):
                     "des": Destination,
                     "forward": 1,
                     "vector": range(params.vectors),
+                    "row": range(params.vectors),
                     "head": 1,
                     "tail": 1,
                     "count": range(params.alu_lanes),
@@ -230,12 +236,12 @@ class ArithmeticHalf(Component):
                 m.d.sync += forward.eq(unit.result.payload)
         with m.If(issue.ready):
             m.d.sync += flight.valid.eq(1)
-            for field in ("des", "forward", "vector", "head", "tail", "count", "out"):
+            for field in ("des", "forward", "vector", "row", "head", "tail", "count", "out"):
                 m.d.sync += flight[field].eq(issue.p[field])
 
         # Results to a register, to the buffer, to the network.
         m.d.comb += [
-            registers.row.eq(flight.vector * REGISTERS + flight.des[:2]),
+            registers.row.eq(flight.row * REGISTERS + flight.des[:2]),
             registers.data.eq(unit.result.payload),
             registers.write.eq(lands & one_of(flight.des, REGISTER_OPERANDS)),
             builder.write.eq(lands & (flight.des == Destination.BUFFER)),

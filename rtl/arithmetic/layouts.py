@@ -28,21 +28,32 @@ MAX_PLANES = 2
 class ProgramConfig(data.StructLayout):
     """One of the two programs.
 
-    enable       it may run
-    first, last  where it stands in the instruction table
-    last_pixel   pixels of a frame that it runs for, minus one
+    enable        it may run
+    first, last   where it stands in the instruction table
+    last_pixel    pixels of a frame that it runs for, minus one
+    last_channel  channels of a pixel, minus one
+    row           vectors of constants and registers before its own
     """
 
     def __init__(self, params: PEParams):
         place = range(params.arithmetic_program)
-        super().__init__({"enable": 1, "first": place, "last": place, "last_pixel": PIXEL_BITS})
+        super().__init__(
+            {
+                "enable": 1,
+                "first": place,
+                "last": place,
+                "last_pixel": PIXEL_BITS,
+                "last_channel": CHANNEL_BITS,
+                "row": range(params.vectors),
+            }
+        )
 
 
 class ArithmeticConfig(data.StructLayout):
     """Configuration of the arithmetic half.
 
     post, pool         the programs
-    last_channel       channels of a pixel, minus one
+    second             `pool` runs for the results of buffer 1's windows instead of for windows; `post` for the others
     last_window_pixel  pixels of a window, minus one; more than one only where groups is 0
     groups             a pixel in the second buffer takes lanes / 2^groups lanes
     planes             its activations have act_bits × 2^planes bits
@@ -53,7 +64,7 @@ class ArithmeticConfig(data.StructLayout):
             {
                 "post": ProgramConfig(params),
                 "pool": ProgramConfig(params),
-                "last_channel": CHANNEL_BITS,
+                "second": 1,
                 "last_window_pixel": range(MAX_WINDOW_PIXELS),
                 "groups": range(MAX_GROUPS + 1),
                 "planes": range(MAX_PLANES + 1),
@@ -69,6 +80,7 @@ class PlaceLayout(data.StructLayout):
     pool         the program: pool, or post
     begin, end   first and last instruction of the body
     vector       vector of the pixel
+    row          place of the vector among the constants and registers
     head, tail   it is the pixel's first, last
     count        lanes that hold channels, minus one
     first_pixel, last_pixel  the pixel is the first, last of the frame
@@ -83,6 +95,7 @@ class PlaceLayout(data.StructLayout):
                 "begin": 1,
                 "end": 1,
                 "vector": range(params.vectors),
+                "row": range(params.vectors),
                 "head": 1,
                 "tail": 1,
                 "count": range(params.alu_lanes),
@@ -101,7 +114,7 @@ class IssueLayout(data.StructLayout):
     zero_forward  FORWARD is 0: nothing has been forwarded yet
     zero_registers  registers are read as 0
     final         the last round: vectors of streams are taken
-    vector, head, tail, count  of the body's place
+    vector, row, head, tail, count  of the body's place
     out           what goes with the result to the network, if it goes there
     """
 
@@ -120,6 +133,7 @@ class IssueLayout(data.StructLayout):
                 "zero_registers": 1,
                 "final": 1,
                 "vector": range(params.vectors),
+                "row": range(params.vectors),
                 "head": 1,
                 "tail": 1,
                 "count": count,

@@ -14,7 +14,7 @@ __all__ = ["PIXELS", "Sequencer"]
 #: Pixels for the buffer that may be on their way at once: one waits for the buffer, one is being built.
 PIXELS = 2
 #: Fields of a body's place that stay while it runs.
-KEPT = ("pool", "vector", "head", "tail", "count", "first_pixel", "last_pixel")
+KEPT = ("pool", "vector", "row", "head", "tail", "count", "first_pixel", "last_pixel")
 
 
 class Sequencer(Component):
@@ -22,15 +22,17 @@ class Sequencer(Component):
 
     A body is one run of a program, for one vector of one pixel. `post` starts when a RESULT vector waits that no
     body has been started for and, for the first vector of a pixel, fewer than `PIXELS` pixels are on their way to
-    the buffer; `pool` starts when a window waits whose last body has not been started. `post` goes first. A body
-    that has been started is fetched to its end. Before all bodies each program's first instruction is fetched once,
+    the buffer; `pool` starts when a window waits whose last body has not been started. `post` goes first. With `second`
+    `pool` starts for the RESULT vectors of buffer 1's windows, which then are none of `post`'s. A body that has been
+    started is fetched to its end. Before all bodies each program's first instruction is fetched once,
     as a `probe`: `skip` then tells whether bodies begin with the second.
 
     Parameters: params, of the PE.
     Ports: `config`; `ready`: an instruction can be taken; `valid`, `place`: one is being fetched from
     `place.index` and where it belongs; `skip`: bodies of post, of pool begin with the second instruction;
-    `result`, `window`: one waits; `result_taken`, `window_taken`, `pixel_taken`: one is being taken;
-    `pixel_dropped`: a body ends that wrote no pixel; `running`: instructions of a body are still to be fetched.
+    `result`, `window`: one waits; `result_src`: number of the buffer that the result comes from; `result_taken`,
+    `window_taken`, `pixel_taken`: one is being taken; `pixel_dropped`: a body ends that wrote no pixel;
+    `running`: instructions of a body are still to be fetched.
     Latency: 0 (combinational) from `result` or `window` to `valid`, from 1 + p cycles after the reset on with p
     programs. Throughput: an instruction a cycle.
     """
@@ -42,6 +44,7 @@ class Sequencer(Component):
                 "config": In(ArithmeticConfig(params)),
                 "skip": In(2),
                 "result": In(1),
+                "result_src": In(1),
                 "result_taken": In(1),
                 "window": In(1),
                 "window_taken": In(1),
@@ -71,11 +74,18 @@ class Sequencer(Component):
 
         post, pool = self._next(m, 0, starts[0]), self._next(m, 1, starts[1])
         waiting = Signal(2)
+        second = self.config.second
+        fresh = self.result & ~result_claimed
         m.d.comb += [
             waiting[0].eq(
-                self.config.post.enable & self.result & ~result_claimed & (~post.head | (pixels < PIXELS))
+                self.config.post.enable
+                & fresh
+                & ~(second & self.result_src)
+                & (~post.head | (pixels < PIXELS))
             ),
-            waiting[1].eq(self.config.pool.enable & self.window & ~window_claimed),
+            waiting[1].eq(
+                self.config.pool.enable & Mux(second, fresh & self.result_src, self.window & ~window_claimed)
+            ),
             probes.eq(Cat(self.config.post.enable, self.config.pool.enable) & ~probed),
             self.valid.eq(self.ready & Mux(probing, probes.any(), running | waiting.any())),
         ]
@@ -109,11 +119,11 @@ class Sequencer(Component):
         with m.If(starts.any()):
             m.d.sync += [body[key].eq(place[key]) for key in KEPT]
 
-        with m.If(starts[0]):
+        with m.If(starts[0] | (starts[1] & second)):
             m.d.sync += result_claimed.eq(1)
         with m.If(self.result_taken):
             m.d.sync += result_claimed.eq(0)
-        with m.If(starts[1] & pool.tail):
+        with m.If(starts[1] & pool.tail & ~second):
             m.d.sync += window_claimed.eq(1)
         with m.If(self.window_taken):
             m.d.sync += window_claimed.eq(0)
@@ -133,7 +143,7 @@ class Sequencer(Component):
         pixel = Signal(config.last_pixel.shape(), name=f"{name}_pixel")
         later = Signal(name=f"{name}_later")  # not the pixel's first vector
         channels = Signal(CHANNEL_BITS, name=f"{name}_channels")
-        m.d.comb += channels.eq(Mux(later, rest, self.config.last_channel))
+        m.d.comb += channels.eq(Mux(later, rest, config.last_channel))
         tail = channels < lanes
         last_pixel = pixel == config.last_pixel
         with m.If(starts):
@@ -143,6 +153,7 @@ class Sequencer(Component):
         return _Next(
             index=config.first + self.skip[program],
             vector=vector,
+            row=config.row + vector,
             head=~later,
             tail=tail,
             count=Mux(tail, channels, lanes - 1),
@@ -156,6 +167,7 @@ class _Next(NamedTuple):
 
     index: Value
     vector: Value
+    row: Value
     head: Value
     tail: Value
     count: Value

@@ -29,7 +29,8 @@ class Controller(Component):
     - N-type: starts the receiver of its destination with its operands; both buffers: those of the two, the
       instruction being done when both have started. With `exit` the program starts over.
     - R-type: starts a frame of reads, when that before has requested all its reads. A convolution has as many windows
-      as the configuration says of its buffer, a fully connected layer one.
+      as the configuration says of its buffer, a fully connected layer one. Of both buffers together it reads a frame
+      each, their windows as they come.
     - C-type: WEIGHT_LOAD waits until no row is to be programmed. DATA_LOAD waits until all frames of reads are over and
       their results worked on: what the buffers hold of them is not needed any more. DISPATCH marks the place behind it
       as that at which the program starts over; until one is executed that is the first. FETCH stops until `clear`.
@@ -65,9 +66,9 @@ class Controller(Component):
 
     Errors
     ------
-    Words that the decoder finds illegal, A-type among them; DMA; frames of reads of both buffers together, of windows
-    that share reads (`fusion`), of more column groups than there are (with `index` the table is not looked at), and
-    of inputs whose planes do not fill whole lanes.
+    Words that the decoder finds illegal, A-type among them; DMA; frames of reads of windows that share reads
+    (`fusion`), of more column groups than there are (with `index` the table is not looked at), of a first block behind
+    the last, of both buffers while they are one (`in_place`), and of inputs whose planes do not fill whole lanes.
 
     Raises `TypeError` when `params` is not a PEParams.
     """
@@ -193,31 +194,33 @@ class Controller(Component):
     def _read(self, m: Module, fields: Any, done: Signal, illegal: Signal) -> None:
         """Starts the frame of reads of an R-type instruction."""
         frame = self.frame.payload
-        second = Value.cast(fields.src) == Place.BUFFER_1
+        src = Value.cast(fields.src)
+        both = src == Place.BOTH_BUFFERS
         sound = Signal()
-        split = Signal(2)
-        windows = Signal.like(frame.windows)
         m.d.comb += [
-            split.eq(Mux(second, self.config.split[1], self.config.split[0])),
-            windows.eq(Mux(second, self.config.windows[1], self.config.windows[0])),
             sound.eq(
-                (second | (Value.cast(fields.src) == Place.BUFFER_0))
-                & (Value.cast(fields.des) == Place.ARITHMETIC)
+                (Value.cast(fields.des) == Place.ARITHMETIC)
                 & (fields.fusion == 0)
                 & (fields.index | self._fits(fields))
-                & self._divides(split, fields.planes)
+                & (fields.first <= fields.blocks)
+                & ~(both & self.config.in_place)
+                & ((src == Place.BUFFER_1) | self._divides(self.config.split[0], fields.planes))
+                & ((src == Place.BUFFER_0) | self._divides(self.config.split[1], fields.planes))
             ),
             self.frame.valid.eq(sound),
             illegal.eq(~sound),
             done.eq(sound & self.frame.ready),
-            frame.src.eq(second),
-            frame.split.eq(split),
-            frame.windows.eq(Mux(Value.cast(fields.op) == ReadOp.FULLY_CONNECTED, 0, windows)),
+            frame.src.eq(src == Place.BUFFER_1),
+            frame.both.eq(both),
+            frame.split.eq(self.config.split),
             frame.index.eq(fields.index),
+            frame.first.eq(fields.first),
             frame.blocks.eq(fields.blocks),
             frame.planes.eq(fields.planes),
             frame.slices.eq(fields.slices),
         ]
+        with m.If(Value.cast(fields.op) == ReadOp.CONVOLUTION):
+            m.d.comb += frame.windows.eq(self.config.windows)
 
     def _fits(self, fields: Any) -> Value:
         """Whether the array has the column groups of blocks 0 to `blocks`."""

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.hdl import Cat, Module, ResetInserter, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from ohmweave.params import PEParams
+from ohmweave.rtl.arithmetic.formats import VectorLayout
 from ohmweave.rtl.crossbar import Crossbar, RowLayout
 from ohmweave.rtl.decoder import InstructionLayout
 from ohmweave.rtl.fault import ErrorLayout
@@ -15,13 +16,16 @@ from ohmweave.rtl.indexing_filter import IndexingFilter
 from ohmweave.rtl.isa import Class
 from ohmweave.rtl.reram_half.controller import Controller
 from ohmweave.rtl.reram_half.expander import Expander
-from ohmweave.rtl.reram_half.layouts import RECEIVERS, ReadLayout, ReRAMConfig, VectorLayout
+from ohmweave.rtl.reram_half.layouts import RECEIVERS, ReadLayout, ReRAMConfig
 from ohmweave.rtl.reram_half.row_mask import RowMask
 from ohmweave.rtl.reram_half.shift_add import ShiftAdd
 from ohmweave.rtl.reram_half.vectors import Vectors
 from ohmweave.rtl.tile_controller import TileController
 
 __all__ = ["ReRAMHalf"]
+
+#: Results that may be on their way to buffer 1 though it is full: one waits for it, one is being built.
+PROMISED = 2
 
 
 class ReRAMHalf(Component):
@@ -31,6 +35,10 @@ class ReRAMHalf(Component):
     the expander makes the reads of each window out of the indices of its blocks, the tile controller brings them to
     the array together with the windows, the sums are shifted and added up to results, and these are put together to
     vectors for the arithmetic half.
+
+    Where a frame of reads is of both buffers and buffer 1 holds what becomes of buffer 0's results, a window of buffer
+    0 is read only if fewer than `PROMISED` results are on their way to buffer 1, one more while it is `spare`: results
+    that have no place there would hold up those of buffer 1's windows, which make places.
 
     Parameters
     ----------
@@ -52,14 +60,20 @@ class ReRAMHalf(Component):
         Rows to program, as in `Crossbar`; they go before reads.
     window_0, window_1 : In(stream(rows·dac_bits))
         Windows of the two buffers. A window is taken with its last read.
+    feeds : In(1)
+        Results of buffer 0's windows go to buffer 1.
+    written, spare : In(1)
+        What a window of buffer 0 gave is written to buffer 1; a whole further row has a place there.
     src : Out(1)
-        Number of the buffer that the frame of reads under way, or the last one, names.
+        Number of the buffer that the frame of reads under way, or the last one, names; nothing where it names both.
     working : In(1)
         The arithmetic half works on results that it has taken.
     receive : array of Out(stream(InstructionLayout(Class.N))), in the order of `RECEIVERS`
         Starts the receiver of buffer 0, of buffer 1, of the arithmetic half.
     result : Out(stream(VectorLayout(params)))
         Vectors of results, registered; alu_lanes channels each, lane_bits wide, signed.
+    result_src : Out(1)
+        Number of the buffer whose window the vector at `result` comes from.
     busy : Out(1)
         The array is reading or being programmed, or holds sums.
     error : Out(ErrorLayout(reram_program))
@@ -94,10 +108,14 @@ class ReRAMHalf(Component):
                 "rows": In(stream.Signature(RowLayout(array))),
                 "window_0": In(window),
                 "window_1": In(window),
+                "feeds": In(1),
+                "written": In(1),
+                "spare": In(1),
                 "src": Out(1),
                 "working": In(1),
                 "receive": Out(stream.Signature(InstructionLayout(Class.N))).array(len(RECEIVERS)),
                 "result": Out(stream.Signature(VectorLayout(params))),
+                "result_src": Out(1),
                 "busy": Out(1),
                 "error": Out(ErrorLayout(params.reram_program)),
             }
@@ -171,9 +189,14 @@ class ReRAMHalf(Component):
         with m.If(self.clear | ends):
             m.d.sync += stale.eq(self.clear & outstanding & ~ends)
 
-        # The window of the frame's buffer.
+        # The window that is read. In place those of both buffers come from buffer 0, a frame of each in turn.
+        physical = Signal()
+        m.d.comb += [
+            physical.eq(expander.read.p.src & ~self.config.in_place),
+            expander.window.eq(Cat(self.window_0.valid, self.window_1.valid)),
+        ]
         with m.If(expander.running):
-            with m.If(expander.src):
+            with m.If(physical):
                 m.d.comb += [
                     tile.window.valid.eq(self.window_1.valid),
                     self.window_1.ready.eq(tile.window.ready),
@@ -183,10 +206,11 @@ class ReRAMHalf(Component):
                     tile.window.valid.eq(self.window_0.valid),
                     self.window_0.ready.eq(tile.window.ready),
                 ]
+        self._keep_room(m, expander)
         m.d.comb += [
             mask.window_0.eq(self.window_0.payload),
             mask.window_1.eq(self.window_1.payload),
-            mask.src.eq(expander.src),
+            mask.src.eq(physical),
             mask.split.eq(expander.split),
             mask.planes.eq(expander.planes),
             mask.plane.eq(expander.read.p.plane),
@@ -210,4 +234,22 @@ class ReRAMHalf(Component):
         ]
         connect(m, shift_add.o, vectors.i)
         connect(m, vectors.o, flipped(self.result))
+        m.d.comb += self.result_src.eq(vectors.src)
         return m
+
+    def _keep_room(self, m: Module, expander: Expander) -> None:
+        """Count the results on their way to buffer 1, and let no window of buffer 0 begin that has no place."""
+        promised = Signal(range(PROMISED + 2))
+        begins = Signal()
+        begun = Signal()
+        read = expander.read
+        m.d.comb += [
+            expander.room.eq(~self.feeds | (promised < PROMISED) | ((promised == PROMISED) & self.spare)),
+            begins.eq(read.valid & read.ready & ~begun & ~read.p.src),
+        ]
+        with m.If(read.valid & read.ready):
+            m.d.sync += begun.eq(~read.p.end)
+        with m.If(expander.both & self.feeds & (begins | self.written)):
+            m.d.sync += promised.eq(promised + begins - self.written)
+        with m.If(self.clear):
+            m.d.sync += [promised.eq(0), begun.eq(0)]

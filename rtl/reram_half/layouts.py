@@ -8,8 +8,7 @@ from ohmweave.rtl import isa
 from ohmweave.rtl.reram_half.signs import sign_scheme
 
 __all__ = [
-    "RECEIVERS", "WINDOW_BITS", "BlockLayout", "FrameLayout", "PartialLayout", "ReRAMConfig",
-    "ReadLayout", "VectorLayout",
+    "RECEIVERS", "WINDOW_BITS", "BlockLayout", "FrameLayout", "PartialLayout", "ReRAMConfig", "ReadLayout",
 ]  # fmt: skip
 
 #: Bits of the number of windows of a frame.
@@ -25,6 +24,7 @@ class ReRAMConfig(data.StructLayout):
     windows   for each buffer, windows of a frame, minus one
     split     for each buffer, the logarithm to the base 2 of the pixels that share the lanes of a word: 0 to 3 for
               L = lanes, lanes / 2, lanes / 4, lanes / 8 lanes of a pixel (`BufferParams.groups`)
+    in_place  buffer 1 has no lines of its own: its windows come from buffer 0, a frame of each in turn
     """
 
     def __init__(self, params: PEParams):
@@ -33,18 +33,20 @@ class ReRAMConfig(data.StructLayout):
                 "length": range(params.reram_program + 1),
                 "windows": data.ArrayLayout(WINDOW_BITS, 2),
                 "split": data.ArrayLayout(2, 2),
+                "in_place": 1,
             }
         )
 
 
 class FrameLayout(data.StructLayout):
-    """A frame of reads, from an R-type instruction and the configuration of the buffer that it names.
+    """A frame of reads, from an R-type instruction and the configuration of the buffers.
 
     src       number of the buffer
-    split     its split, as in `ReRAMConfig`
-    windows   windows, minus one
-    index     1: blocks as the index table says, 0: from 0 to `blocks`
-    blocks    the last block
+    both      windows of either buffer, as they come
+    split     for each buffer, as in `ReRAMConfig`
+    windows   for each buffer, windows, minus one
+    index     1: blocks as the index table says, 0: from `first` to `blocks`
+    first, blocks    the first and the last block; with `both` buffer 0 has those before `first`
     planes, slices   logarithms to the base 2 of their numbers, 0 to 2
     """
 
@@ -52,9 +54,11 @@ class FrameLayout(data.StructLayout):
         super().__init__(
             {
                 "src": 1,
-                "split": 2,
-                "windows": WINDOW_BITS,
+                "both": 1,
+                "split": data.ArrayLayout(2, 2),
+                "windows": data.ArrayLayout(WINDOW_BITS, 2),
                 "index": 1,
+                "first": range(array.colmux),
                 "blocks": range(array.colmux),
                 "planes": 2,
                 "slices": 2,
@@ -65,6 +69,7 @@ class FrameLayout(data.StructLayout):
 class ReadLayout(data.StructLayout):
     """One read of the array.
 
+    src            number of the buffer whose window is read
     group          column group
     plane, slice   what is read of the inputs and of the weights: the term is shifted by their bits
     sign           which of the slice's column groups
@@ -76,6 +81,7 @@ class ReadLayout(data.StructLayout):
     def __init__(self, array: ArrayParams):
         super().__init__(
             {
+                "src": 1,
                 "group": range(array.colmux),
                 "plane": 2,
                 "slice": 2,
@@ -103,19 +109,13 @@ class PartialLayout(data.StructLayout):
 
 
 class BlockLayout(data.StructLayout):
-    """Results of one block of columns; `end` is the last of a window."""
+    """Results of one block of columns, of a window of buffer `src`; `end` is the last of the window."""
 
     def __init__(self, params: PEParams):
         super().__init__(
             {
                 "values": data.ArrayLayout(signed(params.lane_bits), params.array.columns_at_once),
+                "src": 1,
                 "end": 1,
             }
         )
-
-
-class VectorLayout(data.ArrayLayout):
-    """Results of one pixel, alu_lanes channels of them."""
-
-    def __init__(self, params: PEParams):
-        super().__init__(signed(params.lane_bits), params.alu_lanes)

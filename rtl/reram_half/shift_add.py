@@ -33,7 +33,7 @@ class ShiftAdd(Component):
     i : In(stream(PartialLayout(array)))
         Sums of one read. `first` starts a block, `last` ends it. `ready` comes from `o.ready` and a register.
     o : Out(stream(BlockLayout(params)))
-        Results of one block, registered; `end` of its last read.
+        Results of one block, registered; `src`, and `end` of its last read.
 
     Timing
     ------
@@ -65,12 +65,14 @@ class ShiftAdd(Component):
         read = self.i.p.read
         valid = Signal()
         end = Signal()
+        src = Signal()
         taken = Signal()
         m.d.comb += [
             self.i.ready.eq(~valid | self.o.ready),
             taken.eq(self.i.valid & self.i.ready),
             self.o.valid.eq(valid),
             self.o.p.end.eq(end),
+            self.o.p.src.eq(src),
         ]
         with m.If(self.o.ready):
             m.d.sync += valid.eq(0)
@@ -92,7 +94,7 @@ class ShiftAdd(Component):
                 for shift, places in self._shifts().items():
                     with m.Case(*places):
                         m.d.comb += [s.eq(term << shift) for s, term in zip(shifted, terms, strict=True)]
-            m.d.sync += [valid.eq(read.last), end.eq(read.end)]
+            m.d.sync += [valid.eq(read.last), end.eq(read.end), src.eq(read.src)]
             with m.If(read.first):
                 m.d.sync += [total.eq(s) for total, s in zip(totals, shifted, strict=True)]
             with m.Else():

@@ -7,7 +7,8 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import PEParams
-from ohmweave.rtl.reram_half.layouts import BlockLayout, VectorLayout
+from ohmweave.rtl.arithmetic.formats import VectorLayout
+from ohmweave.rtl.reram_half.layouts import BlockLayout
 
 __all__ = ["Vectors"]
 
@@ -30,6 +31,8 @@ class Vectors(Component):
         Blocks; `end` is the last of a window. `ready` is a register: not while two vectors wait.
     o : Out(stream(VectorLayout(params)))
         Vectors, registered.
+    src : Out(1)
+        Number of the buffer that the vector at `o` comes from.
 
     Timing
     ------
@@ -47,6 +50,7 @@ class Vectors(Component):
             {
                 "i": In(stream.Signature(BlockLayout(params))),
                 "o": Out(stream.Signature(VectorLayout(params))),
+                "src": Out(1),
             }
         )
 
@@ -69,6 +73,8 @@ class Vectors(Component):
         position = Signal(range(max(count, 2)))
         valid = Signal()
         waiting = Signal()
+        shown_src = Signal()
+        spare_src = Signal()
 
         taken = Signal()
         completes = Signal()
@@ -79,6 +85,7 @@ class Vectors(Component):
             completes.eq(taken & (self.i.p.end | (position == count - 1))),
             self.o.valid.eq(valid),
             self.o.payload.as_value().eq(shown),
+            self.src.eq(shown_src),
         ]
         with m.If(completes), m.Switch(position):
             for n in range(count):
@@ -95,11 +102,11 @@ class Vectors(Component):
                         m.d.sync += part.eq(block)
 
         with m.If(completes & (~valid | self.o.ready)):
-            m.d.sync += [shown.eq(made), valid.eq(1)]
+            m.d.sync += [shown.eq(made), shown_src.eq(self.i.p.src), valid.eq(1)]
         with m.Elif(completes):
-            m.d.sync += [spare.eq(made), waiting.eq(1)]
+            m.d.sync += [spare.eq(made), spare_src.eq(self.i.p.src), waiting.eq(1)]
         with m.Elif(self.o.ready & waiting):
-            m.d.sync += [shown.eq(spare), waiting.eq(0)]
+            m.d.sync += [shown.eq(spare), shown_src.eq(spare_src), waiting.eq(0)]
         with m.Elif(self.o.ready):
             m.d.sync += valid.eq(0)
         return m

@@ -7,7 +7,7 @@ from ohmweave.rtl.netlist import emit_rtlil, emit_verilog
 from ohmweave.testbench.pe_cases import PES
 from ohmweave.testbench.runner import available, run_testbench
 
-PROGRAMS, TIMES = ("tb_arithmetic_half", None, 8), ("tb_arithmetic_times", None, 6)
+PROGRAMS, TIMES = ("tb_arithmetic_half", None, 9), ("tb_arithmetic_times", None, 6)
 #: Larger sizes are slow to build and to drive.
 FEW = ("tb_arithmetic_half", "(requantised|pooled_windows|random_programs_at_once)$", 3)
 RUNS = [

@@ -159,7 +159,12 @@ BUFFERS = "buffer_0, buffer_1 or both_buffers"
         (1 << 32, None, "an instruction must be a whole number from 0 to 4294967295, not 4294967296"),
         (1, None, "op must be add, sub, mul, div, isqrt, relu, max or min, not 0"),
         (3 | 6 << 2, None, "op must be weight_load, fetch, data_load, dispatch or dma, not 6"),
-        (1 << 27 | 4, None, "bits that the R-type does not use must be zero, not 0x08000000"),
+        (1 << 29 | 2 | 1 << 2, None, "bits that the N-type does not use must be zero, not 0x20000000"),
+        # The windows of either buffer have blocks of their own; a table names all blocks.
+        (encode(Instruction.of(ReadOp.CONVOLUTION)) | 2 << 21, None,
+         "first must be a whole number from 1 to 31 where src is both_buffers, not 0"),
+        (encode(Instruction.of(ReadOp.CONVOLUTION, index=1)) | 3 << 27, None,
+         "first must be 0 where index is 1, not 3"),
         (encode(ADD) | 1 << 31 | 1 << 24, None, "bits that the A-type does not use must be zero, not 0x81000000"),
         (encode(ADD) & ~(15 << 10) | 5 << 10, None,
          "src must be zero, forward, result, side, window, r0, r1, r2, r3, k0, k1, k2 or k3, not 5"),

@@ -34,7 +34,7 @@ def test_expander(simulator: str, case: str) -> None:
     expander = Expander(array=array)
     text = emit_verilog(emit_rtlil(expander, "dut"))
     ran = run_testbench(expander, "tb_expander", simulator, parameters=known, verilog_text=text)
-    assert ran == 4 + 3
+    assert ran == 4 + 2 + 3
 
 
 def test_refuses_other_parameters() -> None:

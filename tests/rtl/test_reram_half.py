@@ -48,7 +48,7 @@ def test_reram_half(simulator: str, case: str, tmp_path: Path) -> None:
         parameters=dataclasses.asdict(params),
         verilog_text=emit_verilog(emit_rtlil(half, "dut")),
     )
-    assert ran == 5 + 4
+    assert ran == 5 + 4 + 4
 
 
 def test_refuses_other_parameters() -> None:
