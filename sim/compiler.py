@@ -7,6 +7,7 @@ as its rows and columns need (`compile_pass`).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isqrt, prod
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from ohmweave.rtl.network.tree_node import RADIX, node_writes
 from ohmweave.rtl.pe import RoutesLayout, SwitchInput, SwitchOutput
 from ohmweave.rtl.registers import register_writes
 from ohmweave.sim.folding import folded
+from ohmweave.sim.frames import flits_per_frame
 from ohmweave.sim.graph import Graph
 from ohmweave.sim.merging import merged
 from ohmweave.sim.pe_config import Plan, Share, leaving_bits, plan, share_config
@@ -27,7 +29,7 @@ from ohmweave.sim.stages import Stage
 from ohmweave.sim.tiling import Columns, Tiling, tile
 from ohmweave.sim.two_layers import TwoLayers, two_layers_config
 
-__all__ = ["compile_chain", "compile_pass", "is_chain", "tiled"]
+__all__ = ["chain_flits", "compile_chain", "compile_pass", "copy_pes", "is_chain", "tiled"]
 
 Routes = dict[SwitchOutput, SwitchInput]
 Pair = tuple[int, int]
@@ -141,41 +143,76 @@ def _rows(tiling: Tiling, params: GroupParams, count: int) -> list[list[int]]:
     """Rows of neighbouring PEs; several of them such that the trees reach each by branches of its own, in order."""
     rows = len(tiling.shares)
     if count == 1:
-        return [_path(params)[:rows]]
+        return [_path(params.pes)[:rows]]
     block = _block(tiling)
     around = [0, 1, 3, 2][:rows]  # a quad's PEs in a circle
     return [[first + place for place in around] for first in range(0, count * block, block)]
 
 
-def compile_chain(layers: Sequence[Tiling | TwoLayers], params: GroupParams) -> Program:
-    """All stages of a chain at once: each reads what the one before gives, on a PE of its own or with the next."""
+def compile_chain(layers: Sequence[Tiling | TwoLayers], params: GroupParams, *, copies: int = 1) -> Program:
+    """All stages of a chain at once: each reads what the one before gives, on a PE of its own or with the next.
+
+    copies  of the whole chain, each on a block of PEs with branches of the trees of its own: the flits of as many
+            frames are dealt out to them in turn, and their results collected one after the other
+    """
     if len(layers) > params.pes:
         raise OhmweaveError(f"{len(layers)} stages need {len(layers)} PEs, and the chip has {params.pes}")
-    units = _path(params)[: len(layers)]
+    block = params.pes if copies == 1 else copy_pes(len(layers))
+    if copies * block > params.pes:
+        raise OhmweaveError(
+            f"{copies} copies of {len(layers)} stages need {copies * block} PEs, and the chip has {params.pes}"
+        )
+    rows = [[copy * block + unit for unit in _path(block)[: len(layers)]] for copy in range(copies)]
+    shares = [_layer_share(layer, params) for layer in layers]
     parts = []
-    for place, (unit, layer) in enumerate(zip(units, layers, strict=True)):
-        routes: Routes = {
-            SwitchOutput.MAIN: _from(unit, units[place - 1]) if place else SwitchInput.TREE,
-            _to(unit, units[place + 1])
-            if place + 1 < len(units)
-            else SwitchOutput.COLLECTION: SwitchInput.CORE,
-        }
-        parts.append((unit, _layer_share(layer, params), routes))
-    first, last = _tilings(layers[0])[0], _tilings(layers[-1])[-1].stage
-    outbound = Outbound(last.result.shape, leaving_bits(last), last.raw)
-    placed = tuple(Placed(layer.name, (unit,)) for layer, unit in zip(layers, units, strict=True))
-    inbound = _inbound(first.stage, first.passes[0])
-    return _program(params, parts, inbound, outbound, placed, units[:1], {units[-1]: 1})
+    for units in rows:
+        for place, (unit, share) in enumerate(zip(units, shares, strict=True)):
+            routes: Routes = {
+                SwitchOutput.MAIN: _from(unit, units[place - 1]) if place else SwitchInput.TREE,
+                _to(unit, units[place + 1])
+                if place + 1 < len(units)
+                else SwitchOutput.COLLECTION: SwitchInput.CORE,
+            }
+            parts.append((unit, share, routes))
+    _, flits_out = chain_flits(layers, params)
+    last = layers[-1].parts[-1].stage
+    placed = tuple(
+        Placed(layer.name, units) for layer, units in zip(layers, zip(*rows, strict=True), strict=True)
+    )
+    return _program(
+        params,
+        parts,
+        _inbound(layers[0].parts[0].stage, layers[0].parts[0].passes[0]),
+        Outbound(last.result.shape, leaving_bits(last), last.raw),
+        placed,
+        [units[0] for units in rows],
+        {units[-1]: flits_out if copies > 1 else 1 for units in rows},
+        {units[0]: 1 for units in rows} if copies > 1 else {},
+        copies,
+    )
+
+
+def copy_pes(layers: int) -> int:
+    """PEs of the block that a copy of a chain of so many layers takes."""
+    return RADIX ** next(level for level in range(layers) if RADIX**level >= layers)
+
+
+def chain_flits(layers: Sequence[Tiling | TwoLayers], params: GroupParams) -> Pair:
+    """Flits of a frame of a chain's input, and of its results."""
+    first, last = layers[0].parts[0], layers[-1].parts[-1].stage
+    pixel_bits = _inbound(first.stage, first.passes[0]).pixel_bits
+    height, width = first.stage.sent_shape[1:]
+    link_bits = params.pe.link_bits
+    return (
+        flits_per_frame(height * width, pixel_bits, link_bits),
+        flits_per_frame(prod(last.result.shape), leaving_bits(last), link_bits),
+    )
 
 
 def _inbound(stage: Stage, outs: Pair) -> Inbound:
     if stage.side is None:
         return Inbound(stage.main.shape[0], stage.main.bits)
     return Inbound(stage.main.shape[0], stage.main.bits, outs[1] - outs[0], stage.side.bits)
-
-
-def _tilings(layer: Tiling | TwoLayers) -> tuple[Tiling, ...]:
-    return (layer,) if isinstance(layer, Tiling) else (layer.first, layer.second)
 
 
 def _layer_share(layer: Tiling | TwoLayers, params: GroupParams) -> Share:
@@ -235,6 +272,8 @@ def _program(
     placed: tuple[Placed, ...],
     entries: Sequence[int],
     turns: Mapping[int, int],
+    deals: Mapping[int, int] | None = None,
+    copies: int = 1,
 ) -> Program:
     if params.pe.link_bits < CONFIG_BITS:
         raise OhmweaveError(f"link_bits must be at least {CONFIG_BITS}, not {params.pe.link_bits}")
@@ -245,7 +284,7 @@ def _program(
             (Region.ROUTES.address(local), word) for local, word in register_writes(RoutesLayout(), words)
         ]
         config += packets(unit, [*opened, *share.writes])
-    config += _tree(params, entries, turns)
+    config += _tree(params, entries, turns, deals or {})
     return Program(
         params=params,
         levels={unit: share.levels for unit, share, _ in parts},
@@ -253,12 +292,13 @@ def _program(
         inbound=inbound,
         outbound=outbound,
         stages=placed,
+        copies=copies,
     )
 
 
-def _path(params: GroupParams) -> list[int]:
-    """All PEs so that each is a neighbour of the one before: row by row, every other row backwards."""
-    side = params.side
+def _path(pes: int) -> list[int]:
+    """The PEs of the first block of so many, each a neighbour of the one before: row by row, back and forth."""
+    side = isqrt(pes)
     return [mesh_unit(x if y % 2 == 0 else side - 1 - x, y) for y in range(side) for x in range(side)]
 
 
@@ -276,28 +316,41 @@ def _to(here: int, there: int) -> SwitchOutput:
     return SwitchOutput(SwitchOutput.NORTH + _side(here, there))
 
 
-def _tree(params: GroupParams, entries: Sequence[int], turns: Mapping[int, int]) -> list[int]:
+def _tree(
+    params: GroupParams, entries: Sequence[int], turns: Mapping[int, int], deals: Mapping[int, int]
+) -> list[int]:
     """Flits that open the distribution tree down to some PEs and the collection tree up from some.
 
-    turns  PE → flits that it sends of a pixel; where there are several, they take turns in the order of their numbers
+    turns  PE → flits that it sends at a time; where there are several, they take turns in the order of their numbers
+    deals  PE → flits that are sent to it at a time, in the same order; none where all PEs get all flits
     """
     children: dict[int, set[int]] = {}
-    collected: dict[int, dict[int, int]] = {}
     for level in range(params.levels):
         below = RADIX ** (params.levels - level)
         for unit in entries:
             children.setdefault(node_unit(level, unit // below), set()).add(unit // (below // RADIX) % RADIX)
-        for unit, flits in turns.items():
-            taken = collected.setdefault(node_unit(level, unit // below), {})
-            child = unit // (below // RADIX) % RADIX
-            taken[child] = taken.get(child, 0) + flits
+    collected, dealt = _by_node(params, turns), _by_node(params, deals)
     config: list[int] = []
     for node in sorted({*children, *collected}):
-        taken = collected.get(node, {})
+        taken, given = collected.get(node, {}), dealt.get(node, {})
+        open_children = sorted(children.get(node, ()))
         writes = node_writes(
-            children=sorted(children.get(node, ())),
+            children=open_children[:1] if given else open_children,
             select=min(taken, default=None),
             turns=taken if len(taken) > 1 else None,
+            deals=given if len(given) > 1 else None,
         )
         config += packets(node, writes.items())
     return config
+
+
+def _by_node(params: GroupParams, flits: Mapping[int, int]) -> dict[int, dict[int, int]]:
+    """Node → child → flits of the PEs below it."""
+    found: dict[int, dict[int, int]] = {}
+    for level in range(params.levels):
+        below = RADIX ** (params.levels - level)
+        for unit, count in flits.items():
+            at = found.setdefault(node_unit(level, unit // below), {})
+            child = unit // (below // RADIX) % RADIX
+            at[child] = at.get(child, 0) + count
+    return found

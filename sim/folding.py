@@ -7,7 +7,7 @@ from ohmweave.sim.stage_program import blocks
 from ohmweave.sim.tiling import Tiling
 from ohmweave.sim.two_layers import TwoLayers, two_layers
 
-__all__ = ["folded"]
+__all__ = ["folded", "reads"]
 
 
 def folded(tilings: Sequence[Tiling], params: GroupParams) -> list[Tiling | TwoLayers] | None:
@@ -21,7 +21,7 @@ def folded(tilings: Sequence[Tiling], params: GroupParams) -> list[Tiling | TwoL
     if len(tilings) > 2 * params.pes:
         return None
     pairs = [two_layers(tilings[at], tilings[at + 1], params.pe) for at in range(len(tilings) - 1)]
-    single = [_reads(tiling, params) for tiling in tilings]
+    single = [reads(tiling, params) for tiling in tilings]
     double = [single[at] + single[at + 1] for at, pair in enumerate(pairs) if pair is not None]
     for limit in sorted({*single, *double}):
         found = _within(limit, tilings, pairs, single)
@@ -30,22 +30,24 @@ def folded(tilings: Sequence[Tiling], params: GroupParams) -> list[Tiling | TwoL
     return None
 
 
-def _reads(tiling: Tiling, params: GroupParams) -> int:
+def reads(layer: Tiling | TwoLayers, params: GroupParams) -> int:
     """Reads of the array for a frame."""
-    return tiling.windows * tiling.reads * blocks(tiling.stage.out_channels, params.pe)
+    return sum(
+        tiling.windows * tiling.reads * blocks(tiling.stage.out_channels, params.pe) for tiling in layer.parts
+    )
 
 
 def _within(
-    limit: int, tilings: Sequence[Tiling], pairs: Sequence[TwoLayers | None], reads: Sequence[int]
+    limit: int, tilings: Sequence[Tiling], pairs: Sequence[TwoLayers | None], single: Sequence[int]
 ) -> list[Tiling | TwoLayers] | None:
     """The folding onto the fewest PEs, none of which has more reads than `limit`."""
-    if max(reads) > limit:
+    if max(single) > limit:
         return None
     best: list[list[Tiling | TwoLayers]] = [[]]
     for at, tiling in enumerate(tilings):
         chosen = [*best[at], tiling]
         pair = pairs[at - 1] if at else None
-        if pair is not None and reads[at - 1] + reads[at] <= limit and len(best[at - 1]) + 1 < len(chosen):
+        if pair is not None and single[at - 1] + single[at] <= limit and len(best[at - 1]) + 1 < len(chosen):
             chosen = [*best[at - 1], pair]
         best.append(chosen)
     return best[-1]

@@ -123,6 +123,8 @@ class Program:
     inbound   how maps are sent
     outbound  how results come
     stages    where each stage runs
+    copies    of the stages: each takes a map of its own, and a frame is made up of a map for each copy, flit by flit
+              in turn, as the trees deal them out; the results come one copy after the other
     """
 
     params: GroupParams
@@ -131,19 +133,26 @@ class Program:
     inbound: Inbound
     outbound: Outbound
     stages: tuple[Placed, ...]
+    copies: int = 1
 
     @property
     def outputs_per_frame(self) -> int:
         """Flits that leave the chip for a frame."""
-        return flits_per_frame(self.outbound.numbers, self.outbound.bits, self.params.pe.link_bits)
+        each = flits_per_frame(self.outbound.numbers, self.outbound.bits, self.params.pe.link_bits)
+        return self.copies * each
 
     def encode(self, main: np.ndarray, side: np.ndarray | None = None) -> np.ndarray:
-        """Flits (N, F) of frames, from maps (N, height, width, channels)."""
-        return self.inbound.flits(main, side, self.params.pe.link_bits)
+        """Flits (frames, F) of maps (N, height, width, channels); those that fill the last frame up are zeros."""
+        flits = self.inbound.flits(main, side, self.params.pe.link_bits)
+        if self.copies == 1:
+            return flits
+        filled = np.pad(flits, ((0, -len(flits) % self.copies), (0, 0)))
+        dealt = filled.reshape(-1, self.copies, flits.shape[1]).swapaxes(1, 2)
+        return np.ascontiguousarray(dealt).reshape(len(dealt), -1)
 
-    def decode(self, flits: np.ndarray) -> np.ndarray:
-        """Results (N, height, width, channels), from the flits that left the chip."""
-        return self.outbound.values(flits)
+    def decode(self, flits: np.ndarray, count: int | None = None) -> np.ndarray:
+        """Results (N, height, width, channels), the first `count` of them, from the flits that left the chip."""
+        return self.outbound.values(flits.reshape(len(flits) * self.copies, -1))[:count]
 
     def array_config(self) -> np.ndarray:
         """Flits that program every array row by row, in place of loading `levels` directly."""

@@ -22,7 +22,7 @@ from ohmweave.params import GroupParams
 from ohmweave.sim import golden, graph_golden
 from ohmweave.sim.cache import is_full
 from ohmweave.sim.compiler import compile_chain, is_chain, tiled
-from ohmweave.sim.folding import folded
+from ohmweave.sim.copies import Copies, copied
 from ohmweave.sim.graph import Graph, from_network
 from ohmweave.sim.images import ImageSet
 from ohmweave.sim.layerwise import PassRun, run_layers
@@ -69,6 +69,7 @@ def run(
     arch: str,
     backend: str = BACKENDS[0],
     jobs: int = 1,
+    copies: int | None = 1,
     waves: Path | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
@@ -77,6 +78,7 @@ def run(
     arch      what the report calls the chip
     backend   one of `BACKENDS`
     jobs      simulations side by side, each with a share of the images
+    copies    of the network on the chip, which take images in turn; None: as many as make it faster
     waves     file for the waveforms of the simulation
     progress  told how far it is
     """
@@ -87,8 +89,12 @@ def run(
     tilings = [tiled(stage, params) for stage in _named_stages(network, graph)]
     _check_adc(network, tilings, params)
     chain = is_chain(graph, tilings, params)
-    layers = folded(tilings, params) if chain else tilings
-    placed = [LayerUse(each.name, None, None, each.pes) for each in layers or ()]
+    if not chain and copies != 1:
+        raise OhmweaveError(
+            f"copies are of networks whose layers all fit the chip at once, and {network.name} runs layer by layer"
+        )
+    mapped = copied(tilings, params, copies) if chain else Copies(tuple(tilings), 1)
+    placed = [LayerUse(each.name, None, None, each.pes * mapped.count) for each in mapped.layers]
     if backend == GOLDEN and waves is not None:
         raise OhmweaveError("waveforms need a simulator, and the golden backend is none")
     told = progress or _silent
@@ -101,8 +107,9 @@ def run(
         mismatches = 0
     else:
         chip = _Chip(params, backend, jobs, waves, told)
-        simulated = _run_chain if chain else _run_layers
-        measured = simulated(graph, tilings, images, chip)
+        measured = (
+            _run_chain(graph, mapped, images, chip) if chain else _run_layers(graph, tilings, images, chip)
+        )
         told(CHECKING, 0, 0)
         expected = _expected(network, images, params).reshape(len(images), -1)
         mismatches = int((measured.logits.reshape(len(images), -1) != expected).any(axis=1).sum())
@@ -204,18 +211,18 @@ class _Chip:
             )
 
 
-def _run_chain(graph: Graph, tilings: Sequence[Tiling], images: ImageSet, chip: _Chip) -> _Measured:
-    layers = folded(tilings, chip.params)
-    assert layers is not None  # is_chain
-    program = compile_chain(layers, chip.params)
+def _run_chain(graph: Graph, mapped: Copies, images: ImageSet, chip: _Chip) -> _Measured:
+    program = compile_chain(mapped.layers, chip.params, copies=mapped.count)
     chip.progress(BUILDING, 0, 0)
     pixels = images.pixels.reshape(*images.pixels.shape[:3], -1) >> (8 - graph.input.bits)
     result = chip.simulate(
-        program, program.encode(pixels), lambda done, total: chip.progress(SIMULATING, done, total)
+        program,
+        program.encode(pixels),
+        lambda done, total: chip.progress(SIMULATING, done * program.copies, total * program.copies),
     )
-    cycles = measure(result)
+    cycles = measure(result, program.copies)
     return _Measured(
-        logits=_logits(graph, program.decode(result.outputs)),
+        logits=_logits(graph, program.decode(result.outputs, len(images))),
         cycles=cycles,
         layers=layer_use(program, result, cycles.interval),
         sim=_times([result]),
@@ -299,22 +306,29 @@ def _whole(waves: Path | None) -> Iterator[Path | None]:
             raise OhmweaveError(f"{waves} cannot be written: {error.strerror or error}") from None
 
 
-def measure(result: "Result") -> Cycles:
-    """Latency of the first image, which finds the pipeline empty, and the interval of the first simulation's."""
+def measure(result: "Result", copies: int = 1) -> Cycles:
+    """Latency of the first frame, which finds the pipeline empty, and the interval of the first simulation's images.
+
+    copies  images of a frame
+    """
     count = result.shards[0]
     first, last = int(result.last_out[0]), int(result.last_out[count - 1])
     return Cycles(
         latency=first - int(result.first_in[0]) + 1,
-        interval=None if count == 1 else (last - first) / (count - 1),
+        interval=None if count == 1 else (last - first) / (count - 1) / copies,
         total=result.simulated,
     )
 
 
 def layer_use(program: Program, result: "Result", interval: float | None) -> list[LayerUse]:
-    """How each layer's PEs spent an interval of the first simulation; of several PEs, the busiest counts."""
+    """How each layer's PEs spent an interval of the first simulation; of several PEs, the busiest counts.
+
+    Of copies a PE works on an image for as many intervals as there are copies, of which the mean counts.
+    """
     layers = []
+    images = result.shards[0] * program.copies
     for stage in program.stages:
-        cycles = max(int(result.busy[unit]) for unit in stage.units) / result.shards[0]
+        cycles = max(int(result.busy[unit]) for unit in stage.units) / images
         idle = None if interval is None else interval - cycles
         layers.append(LayerUse(stage.name, cycles, idle, len(stage.units)))
     return layers

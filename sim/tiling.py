@@ -63,6 +63,11 @@ class Tiling:
         return self.stage.name
 
     @property
+    def parts(self) -> tuple["Tiling", ...]:
+        """Of two layers on one PE (`ohmweave.sim.two_layers`) there are two."""
+        return (self,)
+
+    @property
     def rounds(self) -> tuple[tuple[Pair, ...], ...]:
         """The passes that run at once, one round after the other."""
         return tuple(

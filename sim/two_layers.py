@@ -9,12 +9,10 @@ Two ways:
   so that the PEs before wait; but the layers need not have inputs of as many bits.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 from typing import Any
-
-import numpy as np
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
@@ -25,6 +23,7 @@ from ohmweave.rtl.isa import Place
 from ohmweave.rtl.reram_half.signs import sign_scheme
 from ohmweave.rtl.sender import sender_config
 from ohmweave.rtl.splitter import splitter_config
+from ohmweave.sim.growth import MAX_GROWTH, grown
 from ohmweave.sim.pe_config import (
     Share,
     array_cells,
@@ -38,12 +37,10 @@ from ohmweave.sim.pe_config import (
     wide_bits,
 )
 from ohmweave.sim.stage_program import arithmetic, blocks, constants, frame_in, read_frame
-from ohmweave.sim.tiling import Tiling, tile
+from ohmweave.sim.tiling import Tiling
 
 __all__ = ["TwoLayers", "two_layers", "two_layers_config"]
 
-#: Zeros around a kernel at most: a larger kernel has the buffer hold more rows of fewer channels.
-MAX_GROWTH = 3
 #: The last block at which the second layer's can begin.
 LAST_FIRST = 31
 
@@ -58,6 +55,10 @@ class TwoLayers:
 
     #: PEs that they take.
     pes = 1
+
+    @property
+    def parts(self) -> tuple[Tiling, ...]:
+        return (self.first, self.second)
 
     @property
     def name(self) -> str:
@@ -84,7 +85,7 @@ def _in_place(first: Tiling, second: Tiling, pe: PEParams) -> TwoLayers | None:
         return None
     for growth in sorted(product(range(MAX_GROWTH + 1), repeat=4), key=sum):
         try:
-            one, other = _grown(first, growth[:2], pe), _grown(second, growth[2:], pe)
+            one, other = grown(first, growth[:2], pe), grown(second, growth[2:], pe)
             check_in_place(pe.buffer, main_buffer(one, pe, 0), main_buffer(other, pe, 0))
         except OhmweaveError:
             continue
@@ -123,25 +124,12 @@ def _vectors(tiling: Tiling, pe: PEParams) -> int:
     return -(-tiling.stage.out_channels // pe.alu_lanes)
 
 
-def _grown(tiling: Tiling, by: tuple[int, ...], pe: PEParams) -> Tiling:
-    """The layer with zeros above and below, left and right of its kernel, and as many more pixels of border."""
-    if not any(by):
-        return tiling
-    stage = tiling.stage
-    # A finite ADC would clip the sums of more rows elsewhere.
-    if bordered(tiling) or stage.spread != (1, 1) or tiling.words > 1 or not pe.array.lossless:
-        raise OhmweaveError(f"the kernel of {stage.name} cannot grow")
-    around = ((0, 0), (0, 0), (by[0],) * 2, (by[1],) * 2)
-    top, left, bottom, right = (pad + more for pad, more in zip(stage.pads, by * 2, strict=True))
-    return tile(replace(stage, weights=np.pad(stage.weights, around), pads=(top, left, bottom, right)), pe)
-
-
 def two_layers_config(pair: TwoLayers, pe: PEParams, *, link_channels: int) -> Share:
     """What a PE is sent for two layers.
 
     link_channels  channels of the first layer's input that a pixel on the link has, whatever they are
     """
-    layers = (pair.first, pair.second)
+    layers = pair.parts
     first, second = layers
     channels = [each.stage.out_channels for each in layers]
     made = [

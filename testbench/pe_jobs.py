@@ -175,7 +175,7 @@ def _job(
     program: Program,
     values: dict[str, np.ndarray],
 ) -> PEJob:
-    layers = (layer,) if isinstance(layer, Tiling) else (layer.first, layer.second)
+    layers = layer.parts
     tiling, result = layers[0], layers[-1].stage.result.name
     stage, units, link = tiling.stage, program.stages[0].units, program.params.pe.link_bits
     unit, last = units[kind.share], len(units) - 1

@@ -109,7 +109,7 @@ async def distribution(dut: Any, pace: tuple[float, float]) -> None:
         for unit in {u: 0 for units in UNITS for u in units if not flits or chance.random() < 0.6}:
             mask = chance.randrange(1, 16) | chance.getrandbits(12) << 4
             flits += write(unit, 0, mask, *[0, 0xFFFF][: chance.randrange(3)])
-        flits += write(0x10, 0, 0, 0) + write(0xFFFF, 0, 0xF) + write(ROOT, 6, 0, 5) + write(ROOT, 0)
+        flits += write(0x10, 0, 0, 0) + write(0xFFFF, 0, 0xF) + write(ROOT, 10, 0, 5) + write(ROOT, 0)
         for _ in range(chance.randrange(1, 8)):
             counter += 1
             flits.append(counter)
@@ -204,6 +204,51 @@ async def turns(dut: Any, pace: tuple[float, float], count: int) -> None:
     begin = len(tb.sink.taken)
     await tb.wait(60)
     assert {flit >> 10 for _, flit in tb.sink.taken[begin:]} == {last}
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+@cocotb.parametrize(pace=PACES, count=[2, 3, LEAVES])
+async def deals(dut: Any, pace: tuple[float, float], count: int) -> None:
+    """Data dealt out to leaves in turns of different lengths; configuration between them counts for none."""
+    idle, stall = pace
+    chance = random.Random(36 + count)
+    tb = TB(dut, idle=idle, stall=stall)
+    await tb.begin()
+    leaves = sorted(chance.sample(range(LEAVES), count))
+    length = {leaf: chance.randint(1, 5) for leaf in leaves}
+    nodes: dict[int, dict[int, int]] = {ROOT: {}}
+    for leaf in leaves:
+        if LEVELS > 1:
+            nodes.setdefault(ROOT + 1 + leaf // 4, {})[leaf % 4] = length[leaf]
+        child = leaf // 4 ** (LEVELS - 1)
+        nodes[ROOT][child] = nodes[ROOT].get(child, 0) + length[leaf]
+    flits: list[int] = []
+    wanted: dict[int, list[int]] = {leaf: [] for leaf in leaves}
+    counter = 0
+    for _ in range(2):  # the second time it starts over in the middle of a turn
+        for unit, deal in nodes.items():
+            words = [deal.get(child, 0) if len(deal) > 1 else 0 for child in range(4)]
+            flits += write(unit, 0, 1 << min(deal)) + write(unit, 6, *words)
+        for turn in range(3 * count):
+            leaf = leaves[turn % count]
+            for _ in range(length[leaf] if turn < 3 * count - 1 else 1):
+                counter += 1
+                flits.append(counter)
+                wanted[leaf].append(counter)
+            flits += write(0x10, 0, 5) if chance.random() < 0.3 else []
+    # Nodes that deal no longer send the rest to all that are open.
+    for unit in nodes:
+        below = nodes[ROOT] if unit == ROOT and LEVELS > 1 else range(4)
+        flits += write(unit, 6, 0, 0, 0, 0) + write(unit, 0, sum(1 << child for child in below))
+    flits += [counter + n for n in range(1, 4)]
+    await tb.source.run(flits)
+    await tb.wait(SETTLED + int(20 * stall) * LEVELS)
+    for n, sink in enumerate(tb.leaves):
+        got = [flit for _, flit in sink.taken if not flit & CONFIG]
+        open_now = LEVELS == 1 or n // 4 in nodes[ROOT]
+        assert got == wanted.get(n, []) + ([counter + k for k in range(1, 4)] if open_now else []), (
+            f"leaf {n}"
+        )
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")

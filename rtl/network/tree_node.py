@@ -1,6 +1,6 @@
 """One node of the distribution tree and of the collection tree."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Signal
@@ -29,11 +29,14 @@ class NodeRegister(enum.IntEnum):
     SELECT    0: the collection is closed; n + 1: it takes the flits of child n
     TURN + n  flits of child n after which the next child with a turn is taken from, and so on in a circle; 0: the
               child has no turn, and if it is selected it stays so
+    DEAL + n  the same of the distribution, while it goes to child n alone: flits of data after which they go to the
+              next child with such a turn
     """
 
     CHILDREN = 0
     SELECT = 1
     TURN = 2
+    DEAL = 6
 
 
 #: The longest turn, in flits.
@@ -41,23 +44,32 @@ MAX_TURN = 2**16 - 1
 
 
 def node_writes(
-    *, children: Iterable[int] = (), select: int | None = None, turns: Mapping[int, int] | None = None
+    *,
+    children: Iterable[int] = (),
+    select: int | None = None,
+    turns: Mapping[int, int] | None = None,
+    deals: Mapping[int, int] | None = None,
 ) -> dict[int, int]:
     """Address → word that makes a node send data to `children` and collect from some of them.
 
-    select  the child that is taken from, or that has the first turn
-    turns   child → flits of its turn, where several are taken from
+    children  those that all data go to, or with `deals` the one that has the first turn
+    select    the child that is taken from, or that has the first turn
+    turns     child → flits of its turn, where several are taken from
+    deals     child → flits of its turn, where several are sent to in turn
     """
-    enabled, lengths = set(children), dict(turns or {})
-    for child in (*enabled, *lengths, *(() if select is None else (select,))):
+    enabled, lengths, dealt = set(children), dict(turns or {}), dict(deals or {})
+    for child in (*enabled, *lengths, *dealt, *(() if select is None else (select,))):
         if child not in range(RADIX):
             raise ValueError(f"A node's child must be from 0 to {RADIX - 1}, not {child!r}")
-    for length in lengths.values():
+    for length in (*lengths.values(), *dealt.values()):
         whole("The turn of a node's child", length, 1, MAX_TURN, error=ValueError)
+    if dealt and len(enabled) != 1:
+        raise ValueError(f"A node's children must be one where they take turns, not {sorted(enabled)}")
     return {
         NodeRegister.CHILDREN: sum(1 << child for child in enabled),
         NodeRegister.SELECT: 0 if select is None else select + 1,
         **{NodeRegister.TURN + child: lengths.get(child, 0) for child in range(RADIX)},
+        **{NodeRegister.DEAL + child: dealt.get(child, 0) for child in range(RADIX)},
     }
 
 
@@ -71,7 +83,8 @@ class TreeNode(Component):
     must be sent whole.
 
     Turns put the parts of pixels together that several children compute: each sends as many flits of every pixel as
-    its turn has. A child whose turn has come is waited for, however long it takes.
+    its turn has. A child whose turn has come is waited for, however long it takes. Turns of the distribution deal
+    frames out to several children, each of which gets the next.
 
     Order is kept: a data flit waits until the configuration flits before it have become the node's routes.
     (Re-ReRAM, section VI and Fig. 9: fat tree with multicast 1 to 4, and a 4-to-1 collection.)
@@ -160,35 +173,54 @@ class TreeNode(Component):
         with m.Elif(settling != 0):
             m.d.sync += settling.eq(settling - 1)
 
+        collects = Signal()
+        deals = Signal()
+        m.d.comb += [
+            collects.eq(Cat(up.valid & up.ready for up in collection.i).any()),
+            deals.eq(down.valid & down.ready & ~down.payload.config),
+        ]
         children = Signal(RADIX)
         select = Signal(range(RADIX + 1))
-        turns = Signal(data.ArrayLayout(CONFIG_BITS, RADIX))
-        taken = Signal(CONFIG_BITS)  # flits of the present turn
-        turn = Signal(CONFIG_BITS)
-        following = Signal.like(select)
-        with m.Switch(select):
-            for n in range(RADIX):
-                others = [(n + step) % RADIX for step in range(1, RADIX + 1)]
-                with m.Case(n + 1):
-                    m.d.comb += turn.eq(turns[n])
-                    for other in reversed(others):  # the first of them that has a turn
-                        with m.If(turns[other] != 0):
-                            m.d.comb += following.eq(other + 1)
-        with m.If(Cat(up.valid & up.ready for up in collection.i).any() & (turn != 0)):
-            m.d.sync += taken.eq(taken + 1)
-            with m.If(taken + 1 == turn):
-                m.d.sync += [taken.eq(0), select.eq(following)]
+        taken, turns = self._turns(m, "turn", select, [n + 1 for n in range(RADIX)], collects)
+        dealt, dealt_turns = self._turns(m, "deal", children, [1 << n for n in range(RADIX)], deals)
         write = receiver.config.payload
         m.d.comb += [receiver.unit.eq(self.unit), receiver.config.ready.eq(1)]
         with m.If(receiver.config.valid), m.Switch(write.address):
             with m.Case(NodeRegister.CHILDREN):
-                m.d.sync += children.eq(write.data)
+                m.d.sync += [children.eq(write.data), dealt.eq(0)]
             with m.Case(NodeRegister.SELECT):
                 m.d.sync += [select.eq(write.data), taken.eq(0)]
             for n in range(RADIX):
                 with m.Case(NodeRegister.TURN + n):
                     m.d.sync += [turns[n].eq(write.data), taken.eq(0)]
+                with m.Case(NodeRegister.DEAL + n):
+                    m.d.sync += [dealt_turns[n].eq(write.data), dealt.eq(0)]
         # The local output is closed to data: only configuration, which goes everywhere, gets there.
         m.d.comb += [distribution.routes[n].eq(children[n]) for n in range(RADIX)]
         m.d.comb += collection.routes[0].eq(select)
         return m
+
+    def _turns(
+        self, m: Module, name: str, chosen: Signal, codes: Sequence[int], moves: Signal
+    ) -> tuple[Any, Any]:
+        """Let `chosen`, the code of a child, go on to the next child with a turn when its own is over.
+
+        Gives the flits of the present turn, and the turns' lengths.
+        """
+        turns = Signal(data.ArrayLayout(CONFIG_BITS, RADIX), name=f"{name}s")
+        taken = Signal(CONFIG_BITS, name=f"{name}_taken")
+        turn = Signal(CONFIG_BITS, name=f"{name}_length")
+        following = Signal(chosen.shape(), name=f"{name}_following")
+        with m.Switch(chosen):
+            for n, code in enumerate(codes):
+                others = [(n + step) % RADIX for step in range(1, RADIX + 1)]
+                with m.Case(code):
+                    m.d.comb += turn.eq(turns[n])
+                    for other in reversed(others):  # the first of them that has a turn
+                        with m.If(turns[other] != 0):
+                            m.d.comb += following.eq(codes[other])
+        with m.If(moves & (turn != 0)):
+            m.d.sync += taken.eq(taken + 1)
+            with m.If(taken + 1 == turn):
+                m.d.sync += [taken.eq(0), chosen.eq(following)]
+        return taken, turns

@@ -64,10 +64,15 @@ def test_refusals(link_bits: Any) -> None:
 
 
 def test_node_writes() -> None:
-    none = {NodeRegister.TURN + n: 0 for n in range(RADIX)}
+    none = {register + n: 0 for register in (NodeRegister.TURN, NodeRegister.DEAL) for n in range(RADIX)}
     assert node_writes(children=[0, 3], select=2) == {0: 0b1001, NodeRegister.SELECT: 3} | none
     assert node_writes(children=iter([1, 1])) == {0: 0b0010, NodeRegister.SELECT: 0} | none
     assert node_writes(select=1, turns={1: 7, 3: MAX_TURN}) == {0: 0, 1: 2} | none | {3: 7, 5: MAX_TURN}
+    assert node_writes(children=[2], deals={0: 9, 2: 8}) == {0: 0b0100, 1: 0} | none | {6: 9, 8: 8}
+    for children in ([], [0, 1]):
+        message = f"A node's children must be one where they take turns, not {children}"
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            node_writes(children=children, deals={0: 9, 1: 8})
 
 
 @pytest.mark.parametrize("length", [0, MAX_TURN + 1])
@@ -75,9 +80,13 @@ def test_turns_refused(length: int) -> None:
     message = f"The turn of a node's child must be a whole number from 1 to {MAX_TURN}, not {length}"
     with pytest.raises(ValueError, match=f"^{message}$"):
         node_writes(select=0, turns={0: length})
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        node_writes(children=[0], deals={0: length})
 
 
-@pytest.mark.parametrize("arguments", [{"children": [0, 4]}, {"select": 4}, {"turns": {4: 1}}])
+@pytest.mark.parametrize(
+    "arguments", [{"children": [0, 4]}, {"select": 4}, {"turns": {4: 1}}, {"deals": {4: 1}}]
+)
 def test_node_writes_refusals(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"^A node's child must be from 0 to 3, not 4$"):
         node_writes(**arguments)

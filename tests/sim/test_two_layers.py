@@ -245,8 +245,9 @@ def test_a_run_of_more_layers_than_pes(count: int) -> None:
     assert len(record["layers"]) == 4
     # The interval is that of the busiest PE.
     layers = folded([tiled(stage, TINY) for stage in stages(graph)], TINY)
-    parts = [(each.first, each.second) if isinstance(each, TwoLayers) else (each,) for each in layers or ()]
-    reads = max(sum(part.windows * -(-part.stage.out_channels // 4) for part in pe) for pe in parts)
+    reads = max(
+        sum(part.windows * -(-part.stage.out_channels // 4) for part in each.parts) for each in layers or ()
+    )
     assert record["cycles"]["interval"] == reads * TINY.pe.array.read_cycles
 
 

@@ -22,6 +22,17 @@ BACKENDS = ("cxxrtl", "verilator", "icarus", "pysim", "golden")
 EXIT_MISMATCH = 1
 
 
+class CopiesType(click.ParamType):
+    """A number of copies, or `fit`, which becomes None."""
+
+    name = "N|fit"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value is None or value == "fit":
+            return None
+        return click.IntRange(1, 256).convert(value, param, ctx)
+
+
 @click.command("run", short_help="Run a network on the netlist and check every output.")
 @model_argument
 @arch_option
@@ -47,6 +58,13 @@ EXIT_MISMATCH = 1
     metavar="N",
     help="Simulations side by side, each with a share of the images.",
 )
+@click.option(
+    "--copies",
+    type=CopiesType(),
+    default="1",
+    show_default=True,
+    help="Copies of the network on the chip, which take images in turn; `fit`: as many as make it faster.",
+)
 @out_option("Folder for result.json and logits.npy.")
 @click.option(
     "--waves", type=click.Path(path_type=Path), metavar="FILE", help="Write waveforms there (.vcd or .fst)."
@@ -59,6 +77,7 @@ def command(
     limit: int | None,
     backend: str,
     jobs: int,
+    copies: int | None,
     out: Path,
     waves: Path | None,
     **choices: Any,
@@ -90,6 +109,7 @@ def command(
             arch=architecture.name,
             backend=backend,
             jobs=jobs,
+            copies=copies,
             waves=waves,
             progress=progress,
         )
