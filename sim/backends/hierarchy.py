@@ -75,7 +75,8 @@ def partition(
             below[name] = {name}.union(*(reach(cell) for cell in cells[name] if cell in modules))
         return below[name]
 
-    instances = [Counter(_CELL.findall(text)) for text in modules.values()]
+    # Copies in the top are the nodes of networks: their ready paths lead both ways, and would be feedback between parts.
+    instances = [Counter(_CELL.findall(text)) for name, text in modules.items() if name != top]
 
     def copied(name: str) -> bool:
         size = sum(modules[module].count("\n  cell ") for module in reach(name))

@@ -413,6 +413,15 @@ def test_partition():
     assert mangle("a_b$c") == "p_a__b_24_c"
 
 
+def test_nodes_of_large_chips_are_no_parts():
+    """However many there are: ready paths through them lead both ways, and two evaluations would not settle them."""
+    for levels in (1, 3):
+        design = group_source(replace(PRESETS["tiny"], levels=levels)).design()
+        parts = partition(split_modules(design.rtlil), design.top, design.modules, design.macros)
+        assert [part.top for part in parts] == ["arithmetic_half", "conv_buffer", "reram_half", "pe", "chip"]
+        assert "tree_node" in parts[-1].modules
+
+
 @pytest.mark.parametrize(
     ("named", "sentence"),
     [
