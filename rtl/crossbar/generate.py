@@ -6,11 +6,9 @@ Each model keeps the macro's ports, timing and values; the tests show them equal
 from functools import cache
 from importlib.resources import files
 
-from amaranth.hdl import Shape
-from amaranth.lib.wiring import Out
-
 from ohmweave.params import ArrayParams
 from ohmweave.rtl.crossbar.macro import macro_ports
+from ohmweave.rtl.macro_text import fill, port_widths, rtlil_black_box, verilog_ports, verilog_word
 
 __all__ = [
     "core_header", "core_initializer", "cxxrtl_model", "dpi_model", "macro_widths", "rtlil_stub", "verilog_model",
@@ -22,18 +20,9 @@ def _template(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _fill(text: str, values: dict[str, object]) -> str:
-    """`text` with each @NAME@ replaced."""
-    for name, value in values.items():
-        text = text.replace(f"@{name}@", str(value))
-    return text
-
-
 def macro_widths(array: ArrayParams) -> list[tuple[str, int, bool]]:
     """(name, width, is an output) of the macro's ports but the clock."""
-    return [
-        (name, Shape.cast(port.shape).width, port.flow is Out) for name, port in macro_ports(array).items()
-    ]
+    return port_widths(macro_ports(array))
 
 
 def _adc_limit(array: ArrayParams) -> int:
@@ -53,18 +42,7 @@ def core_header() -> str:
 
 def rtlil_stub(array: ArrayParams) -> str:
     """RTLIL of the macro as a black box of CXXRTL, to be read along with the netlist."""
-    lines = [
-        "attribute \\cxxrtl_blackbox 1",
-        "attribute \\blackbox 1",
-        f"module \\{array.name}",
-        '  attribute \\cxxrtl_edge "p"',
-        "  wire width 1 input 1 \\clk",
-    ]
-    for number, (name, width, output) in enumerate(macro_widths(array), start=2):
-        if output:
-            lines.append("  attribute \\cxxrtl_sync 1")
-        lines.append(f"  wire width {width} {'output' if output else 'input'} {number} \\{name}")
-    return "\n".join([*lines, "end", ""])
+    return rtlil_black_box(array.name, macro_widths(array))
 
 
 def core_initializer(array: ArrayParams) -> str:
@@ -79,7 +57,7 @@ def core_initializer(array: ArrayParams) -> str:
 def cxxrtl_model(array: ArrayParams) -> str:
     """C++ that implements the black box of `rtlil_stub`; stands below `core_header` and CXXRTL's own output."""
     name = array.name.replace("_", "__")
-    return _fill(
+    return fill(
         _template("cxxrtl.cc.in"),
         {
             "BOX": f"bb_p_{name}",
@@ -94,11 +72,6 @@ def cxxrtl_model(array: ArrayParams) -> str:
 def dpi_model() -> str:
     """C++ behind the DPI calls of every `verilog_model` built with OHMWEAVE_DPI; stands below `core_header`."""
     return _template("dpi.cc.in")
-
-
-def _word(port: str, width: int) -> str:
-    """A port in Verilog as 32 bits; 0 where it has none."""
-    return f"{{{32 - width}'d0, {port}}}" if width else "32'd0"
 
 
 def _verilog_code(array: ArrayParams) -> list[str]:
@@ -117,17 +90,13 @@ def verilog_model(array: ArrayParams) -> str:
 
     As in Yosys' Verilog, ports of width 0 are left out.
     """
-    ports = [(name, width, output) for name, width, output in macro_widths(array) if width]
-    return _fill(
+    return fill(
         _template("crossbar.v.in"),
         {
             "MODULE": array.name,
-            "PORTS": ",\n".join(
-                f"  {'output reg ' if output else 'input wire'} [{width - 1}:0] {name}"
-                for name, width, output in ports
-            ),
-            "GROUP": _word("group", (array.colmux - 1).bit_length()),
-            "ROW": _word("row", (array.rows - 1).bit_length()),
+            "PORTS": verilog_ports(macro_widths(array)),
+            "GROUP": verilog_word("group", (array.colmux - 1).bit_length()),
+            "ROW": verilog_word("row", (array.rows - 1).bit_length()),
             "ROWS": array.rows,
             "COLS": array.cols,
             "CELL_BITS": array.cell_bits,

@@ -7,10 +7,13 @@ bad combination is refused before anything is elaborated.
 from dataclasses import dataclass
 from functools import cached_property
 
-from ohmweave.check import whole
+from ohmweave.check import power, whole
 from ohmweave.errors import OhmweaveError
 
-__all__ = ["ArrayParams", "BufferParams", "GroupParams", "PEParams"]
+__all__ = [
+    "AXIParams", "ArrayParams", "BufferParams", "CacheArrayParams", "CacheParams", "DMAParams", "GroupParams",
+    "PEParams",
+]  # fmt: skip
 
 #: Sides of a window: rows and columns, or one number for both.
 Kernel = int | tuple[int, int]
@@ -232,3 +235,189 @@ class GroupParams:
     def side(self) -> int:
         """PEs along one edge of the mesh."""
         return 2**self.levels
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheArrayParams:
+    """One memory array of the cache, with one port.
+
+    depth, width  words, and bits of each
+    granule       bits that are written together
+    read_cycles   cycles from a read to its word, and to the next access
+    write_cycles  cycles from a write to the next access
+    """
+
+    depth: int
+    width: int
+    granule: int
+    read_cycles: int = 1
+    write_cycles: int = 1
+
+    def __post_init__(self) -> None:
+        whole("depth", self.depth, 1, 1 << 24)
+        whole("width", self.width, 1, 8192)
+        whole("granule", self.granule, 1, self.width)
+        if self.width % self.granule:
+            raise OhmweaveError(
+                f"width must be a multiple of granule, not {self.width} with granule {self.granule}"
+            )
+        whole("read_cycles", self.read_cycles, 1, 15)
+        whole("write_cycles", self.write_cycles, 1, 15)
+
+    @property
+    def granules(self) -> int:
+        """Bits of the mask of a write."""
+        return self.width // self.granule
+
+    @property
+    def name(self) -> str:
+        """Name of the macro, different for each array that behaves differently."""
+        return (
+            f"cache_array_{self.depth}x{self.width}_g{self.granule}_r{self.read_cycles}_w{self.write_cycles}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheParams:
+    """The on-chip cache.
+
+    capacity      bytes of data
+    line_bits     bits of a line, and of a word of the data array
+    ways          lines of a set
+    address_bits  of an address in memory, which counts bytes
+    port_bits     bits of data of a request
+    fills         lines that can be on their way from memory at once
+    read_cycles   cycles of a read of the arrays
+    write_cycles  and of a write
+    """
+
+    capacity: int = 4 << 20
+    line_bits: int = 4096
+    ways: int = 8
+    address_bits: int = 32
+    port_bits: int = 64
+    fills: int = 4
+    read_cycles: int = 1
+    write_cycles: int = 1
+
+    def __post_init__(self) -> None:
+        power("line_bits", self.line_bits, 32, 8192)
+        power("ways", self.ways, 1, 16)
+        power("port_bits", self.port_bits, 8, 512)
+        power("fills", self.fills, 2, 8)
+        power("capacity", self.capacity, 4, 1 << 28)
+        whole("address_bits", self.address_bits, 8, 64)
+        if self.port_bits > self.line_bits:
+            raise OhmweaveError(
+                f"port_bits must be at most line_bits, {self.line_bits}, not {self.port_bits}"
+            )
+        if self.capacity < self.ways * self.line_bytes:
+            raise OhmweaveError(
+                f"capacity must hold {self.ways} lines of {self.line_bytes} bytes, not {self.capacity} bytes"
+            )
+        if self.address_bits <= self.set_bits + self.offset_bits:
+            raise OhmweaveError(
+                f"address_bits must be more than {self.set_bits + self.offset_bits}, those of an address in a way, "
+                f"not {self.address_bits}"
+            )
+        # The arrays check their times.
+        assert self.tag_array.depth == self.sets
+
+    @property
+    def line_bytes(self) -> int:
+        return self.line_bits // 8
+
+    @property
+    def offset_bits(self) -> int:
+        """Bits of an address that count bytes in a line."""
+        return self.line_bytes.bit_length() - 1
+
+    @property
+    def line_address_bits(self) -> int:
+        """Bits of the number of a line in memory."""
+        return self.address_bits - self.offset_bits
+
+    @property
+    def sets(self) -> int:
+        return self.capacity // (self.ways * self.line_bytes)
+
+    @property
+    def set_bits(self) -> int:
+        return self.sets.bit_length() - 1
+
+    @property
+    def way_bits(self) -> int:
+        return self.ways.bit_length() - 1
+
+    @property
+    def tag_bits(self) -> int:
+        """Bits of an address that tell the lines of a set from each other."""
+        return self.line_address_bits - self.set_bits
+
+    @property
+    def words(self) -> int:
+        """Words of a request's size in a line."""
+        return self.line_bits // self.port_bits
+
+    @property
+    def tag_array(self) -> CacheArrayParams:
+        """A word a set: for each way the tag and, above it, whether the line is there."""
+        return CacheArrayParams(
+            depth=self.sets,
+            width=self.ways * (self.tag_bits + 1),
+            granule=self.tag_bits + 1,
+            read_cycles=self.read_cycles,
+            write_cycles=self.write_cycles,
+        )
+
+    @property
+    def data_array(self) -> CacheArrayParams:
+        """A word a line: that of way w of set s is word s·ways + w."""
+        return CacheArrayParams(
+            depth=self.sets * self.ways,
+            width=self.line_bits,
+            granule=8,
+            read_cycles=self.read_cycles,
+            write_cycles=self.write_cycles,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AXIParams:
+    """The port to memory.
+
+    data_bits    bits of data, a beat
+    id_bits      bits of the identifiers, which are all 0
+    outstanding  bursts of each kind that may wait for their end
+    """
+
+    data_bits: int = 64
+    id_bits: int = 1
+    outstanding: int = 4
+
+    def __post_init__(self) -> None:
+        power("AXI data_bits", self.data_bits, 32, 512)
+        whole("AXI id_bits", self.id_bits, 1, 16)
+        power("AXI outstanding", self.outstanding, 2, 16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DMAParams:
+    """The copy engine.
+
+    link_bits    bits of data of a flit
+    descriptors  that it holds: the one that is worked on and those whose lines may be prefetched
+    ahead        lines that prefetching may be ahead of reading
+    """
+
+    link_bits: int = 16
+    descriptors: int = 4
+    ahead: int = 16
+
+    def __post_init__(self) -> None:
+        if self.link_bits not in LINK_BITS:
+            raise OhmweaveError(
+                f"link_bits must be one of {', '.join(map(str, LINK_BITS))}, not {self.link_bits}"
+            )
+        power("descriptors", self.descriptors, 2, 16)
+        whole("ahead", self.ahead, 1, 1023)

@@ -1,0 +1,1 @@
+"""The on-chip cache, its way to memory, and the copy engine."""
