@@ -75,7 +75,7 @@ def partition(
             below[name] = {name}.union(*(reach(cell) for cell in cells[name] if cell in modules))
         return below[name]
 
-    # Copies in the top are the nodes of networks: their ready paths lead both ways, and would be feedback between parts.
+    # Copies in the top are the nodes of networks: ready paths through them lead both ways, feedback between parts.
     instances = [Counter(_CELL.findall(text)) for name, text in modules.items() if name != top]
 
     def copied(name: str) -> bool:
