@@ -333,8 +333,6 @@ async def each_error(dut: Any) -> None:
         memory.bad_writes = {}
         await bench.run([Request(INVALIDATE)])
         bench.compare_memory()
-    memory.bad_reads = {number: AxiResp.EXOKAY}
-    memory.bad_reads = {}
     if BEATS > 1:
         memory.bad_lasts.add(number)
         bench.model.bad_read = lambda line: line in memory.bad_lasts
