@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["BACKENDS", "BUILDING", "CHECKING", "GOLDEN", "SIMULATING", "Outcome", "Progress", "run"]
 
 GOLDEN = "golden"
-#: What `run` takes as `backend`: the simulators of the netlist, the default first, and the golden model alone.
-BACKENDS = ("cxxrtl", "verilator", "icarus", "pysim", GOLDEN)
+#: What `run` takes as `backend`: the simulators of the netlist, the default first, the cycle
+#: model, and the golden model alone.
+BACKENDS = ("cxxrtl", "verilator", "icarus", "pysim", "cycle", GOLDEN)
 # The package whose version is reported beside those that every run needs.
 PACKAGES = {"verilator": ("verilator",)}
 

@@ -1,4 +1,4 @@
-"""Simulators of the netlist: the same outputs in the same cycles from each."""
+"""Simulators of the netlist, and the cycle model: the same outputs in the same cycles from each."""
 
 from importlib import import_module
 from pathlib import Path
@@ -36,7 +36,7 @@ class Backend(Protocol):
 
 #: The simulators, by name: the module of each. The default stands first.
 BACKENDS: dict[str, str] = {
-    name: f"ohmweave.sim.backends.{name}" for name in ("cxxrtl", "verilator", "icarus", "pysim")
+    name: f"ohmweave.sim.backends.{name}" for name in ("cxxrtl", "verilator", "icarus", "pysim", "cycle")
 }
 
 

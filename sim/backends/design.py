@@ -55,10 +55,12 @@ class ChipSource:
 
     make  builds the component
     key   hash over everything that `make` depends on; None emits anew every time
+    params  of the group of PEs, if it is one
     """
 
     make: Callable[[], "Component"]
     key: str | None = None
+    params: GroupParams | None = None
 
     def design(self) -> Design:
         """The netlist, emitted or found in the cache."""
@@ -121,4 +123,4 @@ def group_source(params: GroupParams) -> ChipSource:
 
         return PEGroup(params=params)
 
-    return ChipSource(make, content_key(sources_key(), repr(params)))
+    return ChipSource(make, content_key(sources_key(), repr(params)), params)

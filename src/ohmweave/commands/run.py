@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["BACKENDS", "command"]
 
 #: The same as `ohmweave.sim.run.BACKENDS`, which takes a while to import; a test compares them.
-BACKENDS = ("cxxrtl", "verilator", "icarus", "pysim", "golden")
+BACKENDS = ("cxxrtl", "verilator", "icarus", "pysim", "cycle", "golden")
 EXIT_MISMATCH = 1
 
 
@@ -48,7 +48,7 @@ class CopiesType(click.ParamType):
     type=click.Choice(BACKENDS),
     default=BACKENDS[0],
     show_default=True,
-    help="What simulates the netlist; `golden` is the integer model alone, without a netlist.",
+    help="What simulates the netlist; `cycle` is a model of its transactions, `golden` the integer model alone.",
 )
 @click.option(
     "--jobs",

@@ -1,0 +1,122 @@
+"""The chip's clock: one cycle after the other for the host, the trees and the PEs."""
+
+import numpy as np
+
+from ohmweave.sim.cycle.compiled import process
+from ohmweave.sim.cycle.links import collect, distribute, switch_moves, switch_takes
+from ohmweave.sim.cycle.pe import pe_cycle
+from ohmweave.sim.cycle.reram import array_busy
+from ohmweave.sim.cycle.state import (
+    AWAKE,
+    CORE_TAKEN,
+    M_CHILD,
+    M_FIRST,
+    M_LEAF,
+    M_PARENT,
+    N_OFFERED,
+    N_TAKEN,
+    N_UP_OFFERED,
+    N_UP_TAKEN,
+    PLACE_SIZE,
+    SW_LOAD,
+    SW_OFFERED,
+    SW_SPARE,
+    SW_SWITCH,
+    SW_TAKEN,
+)  # fmt: skip
+
+__all__ = ["DONE", "HANGS", "run"]
+
+#: How a run ended.
+DONE, HANGS = 0, 1
+RADIX = 4
+#: Output of a PE's switch to the collection tree.
+COLLECTION = 7
+
+
+@process
+def run(
+    pes: np.ndarray, settings: np.ndarray, reram: np.ndarray, arithmetic: np.ndarray, enabled: np.ndarray,
+    above: np.ndarray, nodes: np.ndarray, node_settings: np.ndarray, flits: int, flits_per_frame: int, first: int,
+    outputs_per_frame: int, idle_limit: int, first_in: np.ndarray, last_out: np.ndarray, busy: np.ndarray,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Run until all outputs came: how it ended, the cycles it took, and how many outputs came.
+
+    pes, settings        registers and settings of each PE; `reram`, `arithmetic`: its instruction tables
+    enabled              cycle in which each PE's stage is enabled
+    above                for each PE the row of the node above it and its number there
+    nodes, node_settings those of the trees, the root first; none where the chip is a single PE
+    flits, first         flits of all frames, and the cycle from which on the first of them is taken
+    first_in, last_out, busy  are filled
+    """
+    fetched = np.zeros(PLACE_SIZE, np.int64)
+    wanted = len(last_out) * outputs_per_frame
+    sent = came = 0
+    cycle = first
+    for p in range(len(pes)):
+        cycle = min(cycle, enabled[p])
+    moved = first
+    while True:
+        host = 1 if sent < flits and cycle >= first else 0
+        host_taken = 0
+        out = 0
+        for p in range(len(pes)):
+            s = pes[p]
+            if len(nodes):
+                up, child = above[p, 0], above[p, 1]
+                if switch_takes(pes, settings, p, nodes[up, N_OFFERED] >> child & 1):
+                    nodes[up, N_TAKEN] |= 1 << child
+            else:
+                host_taken = switch_takes(pes, settings, p, host)
+                out = s[SW_OFFERED] >> COLLECTION & 1
+                s[SW_TAKEN] |= out << COLLECTION
+        for n in range(len(nodes) - 1, 0, -1):
+            up, child = node_settings[n, M_PARENT], node_settings[n, M_CHILD]
+            if distribute(nodes[n], node_settings[n], nodes[up, N_OFFERED] >> child & 1):
+                nodes[up, N_TAKEN] |= 1 << child
+        if len(nodes):
+            host_taken = distribute(nodes[0], node_settings[0], host)
+            out = nodes[0, N_UP_OFFERED]
+            nodes[0, N_UP_TAKEN] = out
+            for n in range(len(nodes)):
+                m = node_settings[n]
+                offered = 0
+                for child in range(RADIX):
+                    below = m[M_FIRST + child]
+                    if below < 0:
+                        continue
+                    if m[M_LEAF]:
+                        offered |= (pes[below, SW_OFFERED] >> COLLECTION & 1) << child
+                    else:
+                        offered |= nodes[below, N_UP_OFFERED] << child
+                taken = collect(nodes[n], m, offered)
+                if taken >= 0:
+                    if m[M_LEAF]:
+                        pes[m[M_FIRST + taken], SW_TAKEN] |= 1 << COLLECTION
+                    else:
+                        nodes[m[M_FIRST + taken], N_UP_TAKEN] = 1
+        if host_taken:
+            if sent % flits_per_frame == 0:
+                first_in[sent // flits_per_frame] = cycle
+            sent += 1
+            moved = cycle
+        for p in range(len(pes)):
+            s = pes[p]
+            if cycle >= enabled[p] and (s[AWAKE] != 0 or s[CORE_TAKEN] != 0):
+                if sent:
+                    busy[p] += array_busy(s)
+                pe_cycle(s, settings[p], reram[p], arithmetic[p], fetched)
+        for p in range(len(pes)):
+            s = pes[p]
+            if s[SW_OFFERED] | s[SW_SWITCH] | s[SW_SPARE] | s[SW_LOAD] != 0:
+                switch_moves(s)
+        if out:
+            came += 1
+            moved = cycle
+            if came % outputs_per_frame == 0:
+                last_out[came // outputs_per_frame - 1] = cycle
+            if came == wanted:
+                return DONE, cycle + 1, came
+        elif cycle - moved >= idle_limit:
+            return HANGS, cycle + 1, came
+        cycle += 1

@@ -1,0 +1,200 @@
+"""The arrays that the model's processes run on, from what the PEs and nodes were told."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ohmweave.errors import OhmweaveError
+from ohmweave.params import GroupParams
+from ohmweave.rtl.arithmetic.formats import CYCLES
+from ohmweave.rtl.elements import FORMAT_BITS, UNIT
+from ohmweave.rtl.encoding import Instruction
+from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, node_unit
+from ohmweave.rtl.isa import Batch, Class, ControlOp, Destination, Format, Operand, Place, ReadOp, When
+from ohmweave.rtl.network.tree_node import RADIX
+from ohmweave.rtl.pe import SwitchInput, SwitchOutput
+from ohmweave.rtl.reram_half.signs import sign_scheme
+from ohmweave.sim.cycle import state as st
+from ohmweave.sim.cycle.decode import ChipSettings, NodeSettings, PESettings
+
+__all__ = ["Tables", "tables"]
+
+#: Bits of the receivers that an N-type of the ReRAM half starts.
+RECEIVERS = {Place.BUFFER_0: 1, Place.BUFFER_1: 2, Place.BOTH_BUFFERS: 3, Place.ARITHMETIC: 4}
+CONTROL = {
+    ControlOp.WEIGHT_LOAD: st.KIND_WEIGHT_LOAD,
+    ControlOp.DATA_LOAD: st.KIND_DATA_LOAD,
+    ControlOp.DISPATCH: st.KIND_DISPATCH,
+    ControlOp.FETCH: st.KIND_FETCH,
+}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Arguments of `chip.run`; row n of those of PEs is PE `units[n]`."""
+
+    units: list[int]
+    pes: np.ndarray
+    settings: np.ndarray
+    reram: np.ndarray
+    arithmetic: np.ndarray
+    enabled: np.ndarray
+    above: np.ndarray
+    nodes: np.ndarray
+    node_settings: np.ndarray
+
+
+def tables(params: GroupParams, chip: ChipSettings) -> Tables:
+    """The arrays of a chip before its first cycle."""
+    units = sorted(chip.pes) or [0]
+    if not chip.pes:
+        raise OhmweaveError("the configuration is for no PE of the chip")
+    rows = {unit: row for row, unit in enumerate(units)}
+    pes = np.zeros((len(units), st.PE_STATE), np.int64)
+    pes[:, [st.AWAKE, st.EX_BEGINS, st.SQ_PROBING]] = 1
+    pes[:, [st.BUFFER_0 + st.RE_FRESH, st.BUFFER_1 + st.RE_FRESH]] = 1
+    settings = np.zeros((len(units), st.PE_CONFIG), np.int64)
+    reram = np.zeros((len(units), params.pe.reram_program, st.RERAM_SIZE), np.int64)
+    arithmetic = np.zeros((len(units), params.pe.arithmetic_program, st.ARITHMETIC_SIZE), np.int64)
+    for row, unit in enumerate(units):
+        pe = chip.pes[unit]
+        _pe_settings(settings[row], params, pe)
+        _routes(settings[row], params, pe, rows)
+        for place, instruction in enumerate(pe.reram):
+            _reram(reram[row, place], params, pe, instruction)
+        for place, instruction in enumerate(pe.arithmetic):
+            _arithmetic(arithmetic[row, place], pe, instruction)
+    nodes, node_settings, above = _nodes(params, chip, rows)
+    enabled = np.array([chip.pes[unit].enabled for unit in units], np.int64)
+    return Tables(units, pes, settings, reram, arithmetic, enabled, above, nodes, node_settings)
+
+
+def _pe_settings(c: np.ndarray, params: GroupParams, pe: PESettings) -> None:
+    stage, p = pe.stage, params.pe
+    c[st.C_LENGTH] = stage["reram"]["length"]
+    c[st.C_IN_PLACE], c[st.C_POOLING] = stage["reram"]["in_place"], stage["pooling"]
+    c[st.C_READ_CYCLES], c[st.C_VECTOR_BLOCKS] = p.array.read_cycles, p.vector_blocks
+    c[st.C_LANES], c[st.C_PER_FLIT] = p.alu_lanes, p.link_bits // UNIT
+    c[st.C_SPLIT_LAST] = stage["splitter"]["last"]
+    half = stage["arithmetic"]
+    c[st.C_SECOND], c[st.C_WINDOW_PIXEL] = half["second"], half["last_window_pixel"]
+    for base, name in ((st.C_POST, "post"), (st.C_POOL, "pool")):
+        fields = ("enable", "first", "last", "last_pixel", "last_channel")
+        c[base : base + len(fields)] = [half[name][each] for each in fields]
+    for base, name in ((st.C_MAIN, "main"), (st.C_SHORTCUT, "shortcut")):
+        receiver = stage[name]
+        per_flit = p.link_bits // p.buffer.act_bits
+        c[base + st.R_FLIT_LAST] = (per_flit >> receiver["planes"]) - 1
+        for place, each in enumerate(("last_lane", "before", "last_taken", "after", "last_pixel")):
+            c[base + st.R_LAST_LANE + place] = receiver[each]
+    side = ("before", "after", "vector_units", "last_units", "last_vector", "last_pixel")
+    c[st.C_SIDE : st.C_SIDE + len(side)] = [stage["side"][each] for each in side]
+    spread = ("spread", "top", "left", "gap_y", "gap_x", "end_y", "end_x", "last_y", "last_x")
+    c[st.C_SPREAD : st.C_SPREAD + len(spread)] = [stage["spreader"][each] for each in spread]
+    for base, number in ((st.C_BUFFER_0, 0), (st.C_BUFFER_1, 1)):
+        buffer = stage["buffers"][number]
+        geometry = (
+            "kernel", "pad", "stride", "skip", "first_rows", "first_columns", "next_columns", "slots", "in_width",
+            "in_height", "last_x", "last_y",
+        )  # fmt: skip
+        c[base : base + len(geometry)] = [buffer[each] for each in geometry]
+        # The first of 7 columns waits beside the window.
+        c[base + st.B_STORES] = p.buffer.max_kernel > 6 and buffer["first_columns"] == 7
+
+
+def _routes(c: np.ndarray, params: GroupParams, pe: PESettings, rows: dict[int, int]) -> None:
+    c[st.C_FROM : st.C_FROM + 6] = -1
+    for output, source in pe.routes.items():
+        if source != SwitchInput.CLOSED:
+            c[st.C_WANTED + source - 1] |= 1 << output
+    x, y = mesh_position(pe.unit)
+    for side, (dx, dy) in enumerate(STEPS):
+        if not (0 <= x + dx < params.side and 0 <= y + dy < params.side):
+            continue
+        place = SwitchInput.NORTH - 1 + side
+        c[st.C_FROM + place] = rows.get(mesh_unit(x + dx, y + dy), -1)
+        c[st.C_BIT + place] = 1 << (SwitchOutput.NORTH + (side + 2) % len(STEPS))
+
+
+def _reram(i: np.ndarray, params: GroupParams, pe: PESettings, instruction: Instruction) -> None:
+    if instruction.kind == Class.N:
+        i[st.I_KIND] = st.KIND_TRANSFER
+        i[st.I_RECEIVERS] = RECEIVERS[Place(instruction["des"])]
+        i[st.I_EXIT] = instruction["exit"]
+        return
+    if instruction.kind == Class.C:
+        i[st.I_KIND] = CONTROL[ControlOp(instruction["op"])]
+        return
+    i[st.I_KIND] = st.KIND_READ
+    i[st.I_SRC] = instruction["src"] == Place.BUFFER_1
+    i[st.I_BOTH] = instruction["src"] == Place.BOTH_BUFFERS
+    if instruction["op"] == ReadOp.CONVOLUTION:
+        windows = pe.stage["reram"]["windows"]
+        i[st.I_WINDOWS_0], i[st.I_WINDOWS_1] = windows[0], windows[1]
+    i[st.I_FIRST], i[st.I_END] = instruction["first"], instruction["blocks"]
+    if instruction["index"]:
+        i[st.I_FIRST], i[st.I_END] = 0, len(pe.blocks) - 1
+        i[st.I_STUCK] = not pe.blocks
+    signs = sign_scheme(params.pe.array).signs
+    i[st.I_READS] = signs << (instruction["slices"] + instruction["planes"])
+
+
+def _arithmetic(a: np.ndarray, pe: PESettings, instruction: Instruction) -> None:
+    wide = pe.stage["sender"]["wide_bits"] // UNIT
+    if instruction.kind == Class.C:
+        a[st.A_KIND] = st.KIND_NOTHING
+        return
+    bits = FORMAT_BITS.get(Format(instruction["size"]))
+    units = wide if bits is None else bits // UNIT
+    if instruction.kind == Class.N:
+        a[st.A_KIND] = st.KIND_FORMAT
+        a[st.A_UNITS] = wide if instruction["fuse"] else units
+        a[st.A_CHANNELS] = instruction["channels"]
+        return
+    named = (instruction["src"], instruction["with"])
+    a[st.A_KIND] = st.KIND_OPERATION
+    a[st.A_CYCLES] = CYCLES[instruction.op]  # type: ignore[index]
+    for place, operand in (
+        (st.A_RESULT, Operand.RESULT),
+        (st.A_SIDE, Operand.SIDE),
+        (st.A_WINDOW, Operand.WINDOW),
+    ):
+        a[place] = operand in named
+    a[st.A_DES] = {Destination.NETWORK: st.DES_NETWORK, Destination.BUFFER: st.DES_BUFFER}.get(
+        Destination(instruction["des"]), st.DES_NONE
+    )
+    a[st.A_REPEATED] = instruction["batch"] == Batch.WINDOW
+    a[st.A_LAST] = instruction["when"] == When.LAST
+    a[st.A_UNITS] = units
+
+
+def _nodes(
+    params: GroupParams, chip: ChipSettings, rows: dict[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Registers and settings of all nodes above PEs that are used, and for each PE the node above it."""
+    above = np.zeros((len(rows), 2), np.int64)
+    if not params.levels:
+        return np.zeros((0, st.NODE_STATE), np.int64), np.zeros((0, st.NODE_CONFIG), np.int64), above
+    path = sorted(
+        {(level, unit // RADIX ** (params.levels - level)) for level in range(params.levels) for unit in rows}
+    )
+    place = {node: row for row, node in enumerate(path)}
+    nodes = np.zeros((len(path), st.NODE_STATE), np.int64)
+    settings = np.zeros((len(path), st.NODE_CONFIG), np.int64)
+    settings[:, st.M_FIRST : st.M_FIRST + RADIX] = -1
+    for row, (level, index) in enumerate(path):
+        told = chip.nodes.get(node_unit(level, index), NodeSettings())
+        nodes[row, st.N_SELECT] = told.select
+        nodes[row, st.N_CHILDREN] = told.children
+        settings[row, st.M_TURN : st.M_TURN + RADIX] = told.turns
+        settings[row, st.M_DEAL : st.M_DEAL + RADIX] = told.deals
+        settings[row, st.M_LEAF] = level == params.levels - 1
+        if level:
+            parent = place[level - 1, index // RADIX]
+            settings[row, st.M_PARENT], settings[row, st.M_CHILD] = parent, index % RADIX
+            settings[parent, st.M_FIRST + index % RADIX] = row
+    for unit, row in rows.items():
+        parent = place[params.levels - 1, unit // RADIX]
+        above[row] = parent, unit % RADIX
+        settings[parent, st.M_FIRST + unit % RADIX] = row
+    return nodes, settings, above
