@@ -75,14 +75,6 @@ def partition(
             below[name] = {name}.union(*(reach(cell) for cell in cells[name] if cell in modules))
         return below[name]
 
-    # Copies in the top are the nodes of networks: ready paths through them lead both ways, feedback between parts.
-    instances = [Counter(_CELL.findall(text)) for name, text in modules.items() if name != top]
-
-    def copied(name: str) -> bool:
-        size = sum(modules[module].count("\n  cell ") for module in reach(name))
-        most = max((count[name] for count in instances), default=0)
-        return (most - 1) * size >= LARGE_COPIES
-
     def large(name: str) -> bool:
         memory = sum(
             int(width) * int(size)
@@ -90,6 +82,18 @@ def partition(
             for width, size in _MEMORY.findall(modules[module])
         )
         return memory >= LARGE_MEMORY or any(cells[module] & set(macros) for module in reach(name))
+
+    # Copies beside large modules are the nodes of the networks between these: ready paths through a node lead both
+    # ways, which would be feedback between parts.
+    networks = {
+        parent for parent, inside in cells.items() if any(large(cell) for cell in inside & set(shared))
+    }
+    instances = [Counter(_CELL.findall(text)) for name, text in modules.items() if name not in networks]
+
+    def copied(name: str) -> bool:
+        size = sum(modules[module].count("\n  cell ") for module in reach(name))
+        most = max((count[name] for count in instances), default=0)
+        return (most - 1) * size >= LARGE_COPIES
 
     lanes = {name for name in shared if copied(name)}
     cut = {name for name in shared if name != top and (large(name) or reach(name) & lanes)}
