@@ -19,7 +19,7 @@ from ohmweave.sim import library
 from ohmweave.sim.backends import Job, Result, simulate
 from ohmweave.sim.backends import cycle as backend
 from ohmweave.sim.backends.design import ChipSource
-from ohmweave.sim.compiler import compile_chain, is_chain, tiled
+from ohmweave.sim.compiler import compile_chain, compile_pass, is_chain, tiled
 from ohmweave.sim.copies import copied
 from ohmweave.sim.cycle.compiled import COMPILED
 from ohmweave.sim.cycle.lanes import operate
@@ -95,8 +95,8 @@ def compare_chain(graph: Graph, layers: list, params: GroupParams, images: int =
 def compare_network(seed: int) -> None:
     graph = from_network(random_network(seed, LIMITS))
     tilings = [tiled(stage, TINY) for stage in stages(graph)]
-    if not is_chain(graph, tilings, TINY):
-        pytest.skip("no chain")
+    if not is_chain(graph, tilings, TINY) or len(tilings) > TINY.pes:
+        pytest.skip("no chain of as many layers as PEs")
     compare_chain(graph, tilings, TINY)
 
 
@@ -106,8 +106,8 @@ def test_random_graphs(seed: int) -> None:
     assert compare_graph(seed) > 0
 
 
-# Of two to five layers.
-@pytest.mark.parametrize("seed", [4, 5, 6, 12, 18])
+# Of two to four layers.
+@pytest.mark.parametrize("seed", [4, 5, 6, 12, 17])
 def test_random_chains(seed: int) -> None:
     compare_network(seed)
 
@@ -200,6 +200,16 @@ def test_two_layers_on_one_pe(which: int, in_place: bool) -> None:
     if made is None:
         pytest.skip("they do not fit one PE so")
     compare_chain(graph, [made], ALONE)
+
+
+@pytest.mark.parametrize("channels", range(9, 16, 2))
+def test_a_sender_that_is_always_busy(channels: int) -> None:
+    """More flits than the array has cycles, of vectors that end anywhere in a flit."""
+    params = knobs(read_cycles=1)
+    nodes = (conv("one", "image", 1, channels, 1, 8), conv("two", "one", channels, 1, 1, RAW_BITS))
+    graph = Graph(name="wide", input=Tensor(name="image", shape=(1, 5, 6), bits=4), nodes=nodes)
+    program = compile_pass(tiled(stages(graph)[0], params), 0, params)
+    compare(params, Job.of(program, program.encode(pixels_of(graph, 7, 3) >> 4)))
 
 
 TWO = Graph(
