@@ -66,7 +66,7 @@ def run(case: str, simulator: str, folder: Path, testcase: str | None = None) ->
 RUNS = [
     *(("icarus", case) for case in CASES if case != "full"),
     ("verilator", "small"),
-    ("verilator", "slow arrays"),
+    pytest.param("verilator", "slow arrays", marks=pytest.mark.nightly),
 ]
 
 
@@ -77,6 +77,7 @@ def test_cached_memory(simulator: str, case: str, tmp_path: Path) -> None:
     assert run(case, simulator, tmp_path) == TESTS
 
 
+@pytest.mark.nightly
 def test_full_size(tmp_path: Path) -> None:
     """The paper's 4 MB, 8 ways, lines of 4096 bits: few sets of it are used, and all of it is cleared and flushed."""
     assert run("full", "verilator", tmp_path, "random_traffic/pace=[03]|latency|throughput|each_error") >= 5

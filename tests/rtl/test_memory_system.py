@@ -65,7 +65,7 @@ def test_memory_system(simulator: str, case: str, tmp_path: Path) -> None:
     assert run(case, simulator, tmp_path, bandwidth_share=share) == 18
 
 
-@pytest.mark.parametrize("case", ["re-reram", "re-reram, small"])
+@pytest.mark.parametrize("case", [pytest.param("re-reram", marks=pytest.mark.nightly), "re-reram, small"])
 def test_bandwidth_of_the_paper(case: str, tmp_path: Path) -> None:
     """6.4 GB/s at 1 GHz from an AXI port of 64 bits that has data in 0.8 of its cycles, with the paper's cache, and
     with one that is smaller than the copies, so that every line of a store pushes another out."""
