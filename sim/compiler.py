@@ -324,16 +324,12 @@ def _tree(
     turns  PE → flits that it sends at a time; where there are several, they take turns in the order of their numbers
     deals  PE → flits that are sent to it at a time, in the same order; none where all PEs get all flits
     """
-    children: dict[int, set[int]] = {}
-    for level in range(params.levels):
-        below = RADIX ** (params.levels - level)
-        for unit in entries:
-            children.setdefault(node_unit(level, unit // below), set()).add(unit // (below // RADIX) % RADIX)
+    reached = _by_node(params, dict.fromkeys(entries, 1))
     collected, dealt = _by_node(params, turns), _by_node(params, deals)
     config: list[int] = []
-    for node in sorted({*children, *collected}):
+    for node in sorted({*reached, *collected}):
         taken, given = collected.get(node, {}), dealt.get(node, {})
-        open_children = sorted(children.get(node, ()))
+        open_children = sorted(reached.get(node, ()))
         writes = node_writes(
             children=open_children[:1] if given else open_children,
             select=min(taken, default=None),

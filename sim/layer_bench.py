@@ -25,6 +25,7 @@ from ohmweave.sim.graph import Conv, Graph, MaxPool, Node, Tensor
 from ohmweave.sim.graph_base import RAW_BITS
 from ohmweave.sim.pe_config import leaving_bits, partial_bits
 from ohmweave.sim.prune import prune, skipped
+from ohmweave.sim.stage_program import blocks
 from ohmweave.sim.stages import sent_pixels, stages
 from ohmweave.sim.tiling import Columns, Tiling
 
@@ -222,7 +223,6 @@ def bounds(tiling: Tiling, pe: PEParams) -> Bounds:
     stage = tiling.stage
     # Rows of PEs side by side: the longest counts.
     channels = [max(behind - first for first, behind in among) for among in tiling.rounds]
-    blocks = [-(-each // pe.array.columns_at_once) for each in channels]
     leave = [among[-1][1] - among[0][0] for among in tiling.rounds]
     _, height, width = stage.result.shape
     sent, bits = stage.sent_shape, stage.main.bits
@@ -230,7 +230,10 @@ def bounds(tiling: Tiling, pe: PEParams) -> Bounds:
     partial = partial_bits(tiling) if len(tiling.shares) > 1 else 0
     leaving = leaving_bits(stage)
     return Bounds(
-        arrays=tiling.windows * sum(blocks) * tiling.reads * pe.array.read_cycles,
+        arrays=tiling.windows
+        * sum(blocks(each, pe) for each in channels)
+        * tiling.reads
+        * pe.array.read_cycles,
         partials=sum(-(-tiling.windows * each * partial // pe.link_bits) for each in channels),
         input=flits * len(tiling.rounds),
         output=sum(flits_per_frame(each * height * width, leaving, pe.link_bits) for each in leave),

@@ -28,8 +28,8 @@ from ohmweave.sim.tiling import Columns, Tiling
 
 __all__ = [
     "RAW_WIDTHS", "Plan", "Share", "array_cells", "bordered", "cell_levels", "leaving_bits", "main_buffer",
-    "main_receiver", "partial_bits", "plan", "raw_width", "share_config", "share_writes", "split", "spreader",
-    "wide_bits",
+    "main_receiver", "partial_bits", "plan", "program_place", "raw_width", "share_config", "share_writes", "split",
+    "splitter", "spreader", "wide_bits",
 ]  # fmt: skip
 
 #: Bits that a sum can leave the chip with, two's complement: a host takes them apart by nibbles.
@@ -187,9 +187,7 @@ def plan(
         "main": main_receiver(tiling, pe, tile, link_channels),
         "spreader": spreader(tiling, pe, tile),
         "pooling": int(stage.pool is not None and final),
-        "splitter": splitter_config(pe.buffer, stage.merged, channels // stage.merged)
-        if stage.merged > 1
-        else {},
+        "splitter": splitter(stage, pe, channels),
         "reram": {
             "length": len(program),
             "windows": [tiling.windows - 1, 0],
@@ -270,6 +268,25 @@ def spreader(tiling: Tiling, pe: PEParams, tile: int) -> Mapping[str, Any]:
     )
 
 
+def splitter(stage: Stage, pe: PEParams, channels: int) -> Mapping[str, Any]:
+    """How results of several windows that were read together are taken apart."""
+    return splitter_config(pe.buffer, stage.merged, channels // stage.merged) if stage.merged > 1 else {}
+
+
+def program_place(
+    program: Sequence[Instruction], *, first: int, pixels: int, channels: int, row: int = 0
+) -> Mapping[str, Any]:
+    """`ProgramConfig` of a program of the arithmetic half: where it stands, and what it runs for."""
+    return {
+        "enable": 1,
+        "first": first,
+        "last": first + len(program) - 1,
+        "last_pixel": pixels - 1,
+        "last_channel": channels - 1,
+        "row": row,
+    }
+
+
 def _fill(tiling: Tiling, tile: int) -> dict[str, Any]:
     """What stands in places that no pixel is sent for."""
     first, behind = tiling.shares[tile]
@@ -337,23 +354,11 @@ def _arithmetic(
     elif final and stage.side is not None:
         waiting = stage.side.bits // pe.buffer.act_bits
     settings: dict[str, Any] = {
-        "post": {
-            "enable": 1,
-            "first": 0,
-            "last": len(post) - 1,
-            "last_pixel": tiling.windows - 1,
-            "last_channel": channels - 1,
-        },
+        "post": program_place(post, first=0, pixels=tiling.windows, channels=channels),
         "planes": waiting.bit_length() - 1,
     }
     if pooled is not None:
         _, height, width = stage.result.shape
-        settings["pool"] = {
-            "enable": 1,
-            "first": len(post),
-            "last": len(post) + len(pool) - 1,
-            "last_pixel": height * width - 1,
-            "last_channel": channels - 1,
-        }
+        settings["pool"] = program_place(pool, first=len(post), pixels=height * width, channels=channels)
         settings["last_window_pixel"] = pooled.kernel[0] * pooled.kernel[1] - 1
     return settings

@@ -22,7 +22,6 @@ from ohmweave.rtl.indexing_filter import index_table
 from ohmweave.rtl.isa import Place
 from ohmweave.rtl.reram_half.signs import sign_scheme
 from ohmweave.rtl.sender import sender_config
-from ohmweave.rtl.splitter import splitter_config
 from ohmweave.sim.growth import MAX_GROWTH, grown
 from ohmweave.sim.pe_config import (
     Share,
@@ -31,8 +30,10 @@ from ohmweave.sim.pe_config import (
     cell_levels,
     main_buffer,
     main_receiver,
+    program_place,
     share_writes,
     split,
+    splitter,
     spreader,
     wide_bits,
 )
@@ -142,9 +143,7 @@ def two_layers_config(pair: TwoLayers, pe: PEParams, *, link_channels: int) -> S
         "main": main_receiver(first, pe, 0, link_channels),
         "spreader": spreader(first, pe, 0),
         "pooling": 1,
-        "splitter": splitter_config(pe.buffer, first.stage.merged, channels[0] // first.stage.merged)
-        if first.stage.merged > 1
-        else {},
+        "splitter": splitter(first.stage, pe, channels[0]),
         "reram": {
             "length": len(program := _reading(pair, pe)),
             "windows": [each.windows - 1 for each in layers],
@@ -152,21 +151,10 @@ def two_layers_config(pair: TwoLayers, pe: PEParams, *, link_channels: int) -> S
             "in_place": int(pair.in_place),
         },
         "arithmetic": {
-            "post": {
-                "enable": 1,
-                "first": 0,
-                "last": len(made[0].post) - 1,
-                "last_pixel": first.windows - 1,
-                "last_channel": channels[0] - 1,
-            },
-            "pool": {
-                "enable": 1,
-                "first": len(made[0].post),
-                "last": len(made[0].post) + len(made[1].post) - 1,
-                "last_pixel": second.windows - 1,
-                "last_channel": channels[1] - 1,
-                "row": row,
-            },
+            "post": program_place(made[0].post, first=0, pixels=first.windows, channels=channels[0]),
+            "pool": program_place(
+                made[1].post, first=len(made[0].post), pixels=second.windows, channels=channels[1], row=row
+            ),
             "second": 1,
             "groups": _groups(second, pe),
             "planes": second.planes.bit_length() - 1,

@@ -12,7 +12,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 try:
     import numba
-except ImportError:  # the same functions, some hundred times slower
+except ImportError:  # the same functions, much slower
     numba = None
 
 #: Whether processes are machine code.
