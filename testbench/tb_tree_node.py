@@ -161,14 +161,8 @@ async def collection(dut: Any, pace: tuple[float, float]) -> None:
         assert source.taken, f"leaf {leaf} sent nothing"
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
-@cocotb.parametrize(pace=PACES, count=[2, 3, LEAVES])
-async def turns(dut: Any, pace: tuple[float, float], count: int) -> None:
-    """Leaves that take turns, of different lengths: their flits in a circle, whatever pace each has."""
-    idle, stall = pace
-    chance = random.Random(35 + count)
-    tb = TB(dut, idle=idle, stall=stall)
-    await tb.begin()
+def circle(chance: random.Random, count: int) -> tuple[list[int], dict[int, int], dict[int, dict[int, int]]]:
+    """Some leaves, the length of each one's turn, and node → child → length of the turns of all leaves below."""
     leaves = sorted(chance.sample(range(LEAVES), count))
     length = {leaf: chance.randint(1, 5) for leaf in leaves}
     nodes: dict[int, dict[int, int]] = {ROOT: {}}
@@ -177,9 +171,25 @@ async def turns(dut: Any, pace: tuple[float, float], count: int) -> None:
             nodes.setdefault(ROOT + 1 + leaf // 4, {})[leaf % 4] = length[leaf]
         child = leaf // 4 ** (LEVELS - 1)
         nodes[ROOT][child] = nodes[ROOT].get(child, 0) + length[leaf]
+    return leaves, length, nodes
+
+
+def lengths(turn: dict[int, int]) -> list[int]:
+    """Words of a node's turns: none where a single child would have one."""
+    return [turn.get(child, 0) if len(turn) > 1 else 0 for child in range(4)]
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+@cocotb.parametrize(pace=PACES, count=[2, 3, LEAVES])
+async def turns(dut: Any, pace: tuple[float, float], count: int) -> None:
+    """Leaves that take turns, of different lengths: their flits in a circle, whatever pace each has."""
+    idle, stall = pace
+    chance = random.Random(35 + count)
+    tb = TB(dut, idle=idle, stall=stall)
+    await tb.begin()
+    leaves, length, nodes = circle(chance, count)
     for unit, turn in nodes.items():
-        words = [turn.get(child, 0) if len(turn) > 1 else 0 for child in range(4)]
-        await tb.source.run(write(unit, 1, min(turn) + 1, *words))
+        await tb.source.run(write(unit, 1, min(turn) + 1, *lengths(turn)))
     await tb.wait(SETTLED * (4 if stall else 1))
     for leaf, source in enumerate(tb.up):
         cocotb.start_soon(source.run(tb.words(leaf)))
@@ -214,21 +224,13 @@ async def deals(dut: Any, pace: tuple[float, float], count: int) -> None:
     chance = random.Random(36 + count)
     tb = TB(dut, idle=idle, stall=stall)
     await tb.begin()
-    leaves = sorted(chance.sample(range(LEAVES), count))
-    length = {leaf: chance.randint(1, 5) for leaf in leaves}
-    nodes: dict[int, dict[int, int]] = {ROOT: {}}
-    for leaf in leaves:
-        if LEVELS > 1:
-            nodes.setdefault(ROOT + 1 + leaf // 4, {})[leaf % 4] = length[leaf]
-        child = leaf // 4 ** (LEVELS - 1)
-        nodes[ROOT][child] = nodes[ROOT].get(child, 0) + length[leaf]
+    leaves, length, nodes = circle(chance, count)
     flits: list[int] = []
     wanted: dict[int, list[int]] = {leaf: [] for leaf in leaves}
     counter = 0
     for _ in range(2):  # the second time it starts over in the middle of a turn
         for unit, deal in nodes.items():
-            words = [deal.get(child, 0) if len(deal) > 1 else 0 for child in range(4)]
-            flits += write(unit, 0, 1 << min(deal)) + write(unit, 6, *words)
+            flits += write(unit, 0, 1 << min(deal)) + write(unit, 6, *lengths(deal))
         for turn in range(3 * count):
             leaf = leaves[turn % count]
             for _ in range(length[leaf] if turn < 3 * count - 1 else 1):
