@@ -23,7 +23,7 @@ from ohmweave.sim.folding import folded
 from ohmweave.sim.frames import flits_per_frame
 from ohmweave.sim.graph import Graph
 from ohmweave.sim.merging import merged
-from ohmweave.sim.pe_config import Plan, Share, leaving_bits, plan, share_config
+from ohmweave.sim.pe_config import Plan, Share, SideLink, leaving_bits, plan, share_config
 from ohmweave.sim.program import Inbound, Outbound, Placed, Program, packets
 from ohmweave.sim.stages import Stage
 from ohmweave.sim.tiling import Columns, Tiling, tile
@@ -247,17 +247,23 @@ def _plan(
     """What a PE does for a pass among those of its round; `OhmweaveError` names the stage if it cannot."""
     before = among[0][0]
     inbound = _inbound(tiling.stage, (before, among[-1][1]))
-    side_first = 0
+    link_channels = inbound.pixel_bits // inbound.bits
+    side = None
     if inbound.side_bits:
-        side_first = inbound.main_bits // inbound.side_bits + outs[0] - before
+        side = SideLink(
+            channels=inbound.pixel_bits // inbound.side_bits,
+            first=inbound.main_bits // inbound.side_bits + outs[0] - before,
+            size=tiling.stage.sent_shape[1:],
+            stride=tiling.stage.stride,
+        )
     try:
         return plan(
             tiling,
             params.pe,
             tile=place,
             channels=outs[1] - outs[0],
-            link_channels=inbound.pixel_bits // inbound.bits,
-            side_first=side_first,
+            link_channels=link_channels,
+            side=side,
             pruned=pruned,
         )
     except OhmweaveError as error:

@@ -27,7 +27,7 @@ from ohmweave.sim.stages import Stage
 from ohmweave.sim.tiling import Columns, Tiling
 
 __all__ = [
-    "RAW_WIDTHS", "Plan", "Share", "array_cells", "bordered", "cell_levels", "leaving_bits", "main_buffer",
+    "RAW_WIDTHS", "Plan", "Share", "SideLink", "array_cells", "bordered", "cell_levels", "leaving_bits", "main_buffer",
     "main_receiver", "partial_bits", "plan", "program_place", "raw_width", "share_config", "share_writes", "split",
     "splitter", "spreader", "wide_bits",
 ]  # fmt: skip
@@ -65,6 +65,24 @@ class Plan:
     settings: dict[str, Any]
     reading: list[Instruction]
     arithmetic: Arithmetic
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideLink:
+    """How the pixels of a side tensor come.
+
+    channels  activations of the side tensor's bits that a pixel on the link has, whatever they are
+    first     the first of them that is taken
+    size      height and width of the grid on which the pixels lie
+    stride    of those that stand beside results
+    apart     they come by a link of their own, at a pace of their own, and not between those of the main tensor
+    """
+
+    channels: int
+    first: int
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    apart: bool = False
 
 
 @lru_cache(maxsize=1)
@@ -164,27 +182,36 @@ def plan(
     tile: int,
     channels: int,
     link_channels: int,
-    side_first: int,
+    link_first: int = 0,
+    side: SideLink | None = None,
     pruned: bool = False,
 ) -> Plan:
     """What PE `tile` of a row of them does for a pass of `channels`; `OhmweaveError` for what it cannot do.
 
     link_channels  activations of the main tensor's bits that a pixel on the link has, whatever they are
-    side_first     the first activation of the side tensor's bits on the link that is taken
+    link_first     the main tensor's channel that is the first of them
+    side           of the last PE of a row, where the stage has a side tensor
     pruned         the array holds more columns than are computed
     """
     stage = tiling.stage
     first, final = tile == 0, tile == len(tiling.shares) - 1
     made = arithmetic(stage, first=first, final=final, channels=channels)
-    program = reading(tiling, pe, tile=tile, first=first, final=final, channels=channels, index=pruned)
-    side = stage.side if final else None
-    side_bits = 0 if side is None else side.bits
+    beside = side if final and stage.side is not None else None
+    program = reading(
+        tiling,
+        pe,
+        tile=tile,
+        first=first,
+        side=None if beside is None else beside.apart,
+        channels=channels,
+        index=pruned,
+    )
     settings: dict[str, Any] = {
         "buffers": [
             main_buffer(tiling, pe, tile).config,
-            _second_buffer(tiling, pe) if final else {},
+            _second_buffer(tiling, pe, beside) if final else {},
         ],
-        "main": main_receiver(tiling, pe, tile, link_channels),
+        "main": main_receiver(tiling, pe, tile, link_channels, link_first),
         "spreader": spreader(tiling, pe, tile),
         "pooling": int(stage.pool is not None and final),
         "splitter": splitter(stage, pe, channels),
@@ -197,14 +224,15 @@ def plan(
         "sender": sender_config(wide_bits=wide_bits(stage) if final else partial_bits(tiling)),
         "enable": 1,
     }
-    if side is not None:
+    if beside is not None:
+        assert stage.side is not None
         settings["shortcut"] = receiver_config(
             pe,
-            pixels=stage.sent_shape[1] * stage.sent_shape[2],
-            channels=link_channels * stage.main.bits // side_bits,
-            first=side_first,
+            pixels=beside.size[0] * beside.size[1],
+            channels=beside.channels,
+            first=beside.first,
             taken=channels,
-            planes=side_bits // pe.buffer.act_bits,
+            planes=stage.side.bits // pe.buffer.act_bits,
         )
     if not first:
         settings["side"] = side_config(
@@ -237,14 +265,16 @@ def bordered(tiling: Tiling) -> bool:
     return (top, left) != (bottom, right) or top >= rows or left >= columns
 
 
-def main_receiver(tiling: Tiling, pe: PEParams, tile: int, link_channels: int) -> Mapping[str, Any]:
-    """How the stage's pixels are taken from a link on which they have so many channels."""
+def main_receiver(
+    tiling: Tiling, pe: PEParams, tile: int, link_channels: int, link_first: int = 0
+) -> Mapping[str, Any]:
+    """How the stage's pixels are taken from a link on which they have so many channels, from `link_first` on."""
     first, behind = tiling.shares[tile]
     return receiver_config(
         pe,
         pixels=tiling.stage.sent_shape[1] * tiling.stage.sent_shape[2],
         channels=link_channels,
-        first=first,
+        first=first - link_first,
         taken=behind - first,
         planes=tiling.planes,
         kernel=tiling.kernel,
@@ -320,7 +350,7 @@ def main_buffer(tiling: Tiling, pe: PEParams, tile: int) -> Convolution:
     )
 
 
-def _second_buffer(tiling: Tiling, pe: PEParams) -> Mapping[str, Any]:
+def _second_buffer(tiling: Tiling, pe: PEParams, side: SideLink | None) -> Mapping[str, Any]:
     """What waits for the arithmetic half: pixels of the side tensor for its results, or its results for the pool."""
     stage = tiling.stage
     if stage.pool is not None:
@@ -330,10 +360,9 @@ def _second_buffer(tiling: Tiling, pe: PEParams) -> Mapping[str, Any]:
         return conv_config(
             pe.buffer, pool.kernel, pool.stride, pool.pads[:2], height, width, out=(out_height, out_width)
         ).config
-    if stage.side is not None:
+    if side is not None:
         # One window a result; what lies beside them on the link, pixel for pixel, is not looked at.
-        _, height, width = stage.sent_shape
-        return conv_config(pe.buffer, 1, stage.stride, 0, height, width, out=stage.conv_size).config
+        return conv_config(pe.buffer, 1, side.stride, 0, *side.size, out=stage.conv_size).config
     return {}
 
 

@@ -118,26 +118,29 @@ def _leave(channels: int, *, fuse: int, size: Format = Format.U4, collection: bo
 
 
 def reading(
-    tiling: Tiling, pe: PEParams, *, tile: int, first: bool, final: bool, channels: int, index: bool
+    tiling: Tiling, pe: PEParams, *, tile: int, first: bool, side: bool | None, channels: int, index: bool
 ) -> list[Instruction]:
-    """The ReRAM half's program for PE `tile` of a row of them: frames in, windows read."""
-    stage = tiling.stage
+    """The ReRAM half's program for PE `tile` of a row of them: frames in, windows read.
+
+    side  whether the side tensor comes by a link of its own; None: there is none here
+    """
     program = [
         frame_in(tiling, tile),
         read_frame(tiling, index=int(index), blocks=blocks(channels, pe) - 1),
     ]
-    # After the reads: before them they would wait for the side frames of the frame before.
-    if final and stage.side is not None:
-        program.append(
-            Instruction.of(
-                NetworkOp.DISTRIBUTION,
-                size=FORMATS[stage.side.bits],
-                kernel=1,
-                channels=channels - 1,
-                src=Place.TREE,
-                des=Place.BUFFER_1,
-            )
+    if side is not None:
+        assert tiling.stage.side is not None
+        shortcut = Instruction.of(
+            NetworkOp.DISTRIBUTION,
+            size=FORMATS[tiling.stage.side.bits],
+            kernel=1,
+            channels=channels - 1,
+            src=Place.TREE,
+            des=Place.BUFFER_1,
         )
+        # By its own link it may come while the main tensor's frame before is still on its way. Between the main
+        # tensor's pixels it stands after the reads: before them they would wait for the side frames before.
+        program.insert(0 if side else len(program), shortcut)
     if not first:
         program.append(
             Instruction.of(
