@@ -5,6 +5,7 @@ from typing import Any
 from amaranth.hdl import Module
 from amaranth.lib.wiring import Component, Flow, In, Out, Signature, connect
 
+from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.rtl.group import PEGroup
 from ohmweave.rtl.host.axi_lite import AXILite
@@ -24,7 +25,7 @@ class Chip(Component):
 
     Latency: that of the `PEGroup` and 1 cycle each way. Throughput: 1 flit a cycle each way.
 
-    Parameters: params, of the chip.
+    Parameters: params, of the chip, which has one entry: `OhmweaveError` otherwise.
 
     Ports
     -----
@@ -39,6 +40,10 @@ class Chip(Component):
     """
 
     def __init__(self, *, params: GroupParams):
+        if params.entries != 1:
+            raise OhmweaveError(
+                f"a chip with AXI interfaces must have one stream of images and 1 entry, not {params.entries}"
+            )
         self._params = params
         link = AXIStream(params.pe.link_bits)
         self._interfaces: dict[str, tuple[Flow, Signature]] = {

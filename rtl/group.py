@@ -10,6 +10,7 @@ from ohmweave.params import GroupParams
 from ohmweave.rtl.fault import Fault
 from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.netlist import instantiate
+from ohmweave.rtl.network.tree_entry import TreeEntry, entry_unit
 from ohmweave.rtl.network.tree_node import FIRST_NODE_UNIT, RADIX, TreeNode
 from ohmweave.rtl.pe import PE
 
@@ -42,23 +43,28 @@ class PEGroup(Component):
     With 0 levels it is a single PE between the host's ports.
 
     Each node of the trees is a `TreeNode`; node n of a level has the nodes (on the last level the PEs) 4n … 4n+3 below
-    it. PE n stands at `mesh_position(n)` (Re-ReRAM, sections III and VI, figure 9).
+    it. PE n stands at `mesh_position(n)` (Re-ReRAM, sections III and VI, figure 9). With several entries a `TreeEntry`
+    stands above each node of level `entry_level` (above each PE, where there are as many).
 
     Ports
     -----
     host_in   flits to the root of the distribution tree: configuration packets, then frames
+    entry_i   with several entries: data to each of them, while it is open
     host_out  data from the root of the collection tree
     busy      one bit a PE: its array is reading
     fault     the instruction that a PE could not execute, of the PE with the lowest number; a cycle later
 
-    Latency: 2 cycles a node of a tree, 2 cycles a PE's switch. Throughput: one flit a cycle on every link.
+    Latency: 2 cycles a node of a tree, 1 cycle an entry, 2 cycles a PE's switch. Throughput: one flit a cycle on every
+    link.
     """
 
     def __init__(self, *, params: GroupParams):
         self._params = params
+        entries = {"entry_i": In(stream.Signature(params.pe.link_bits)).array(params.entries)}
         super().__init__(
             {
                 "host_in": In(flit_stream(params.pe.link_bits)),
+                **(entries if params.entries > 1 else {}),
                 "host_out": Out(stream.Signature(params.pe.link_bits)),
                 "busy": Out(params.pes),
                 "fault": Out(Fault),
@@ -102,16 +108,29 @@ class PEGroup(Component):
                 m.d.comb += node.unit.eq(node_unit(level, index))
                 if level:
                     parent, child = levels[-1][index // RADIX], index % RADIX
-                    connect(m, parent.down_o[child], node.down)
+                    connect(m, self._enter(m, platform, level, index, parent.down_o[child]), node.down)
                     connect(m, node.up_o, parent.up_i[child])
                 nodes.append(node)
             levels.append(nodes)
         for n, pe in enumerate(pes):
             node, child = levels[-1][n // RADIX], n % RADIX
-            connect(m, node.down_o[child], pe.tree)
+            connect(m, self._enter(m, platform, self._params.levels, n, node.down_o[child]), pe.tree)
             connect(m, pe.collection, node.up_i[child])
         root = levels[0][0]
         return root.down, root.up_o
+
+    def _enter(self, m: Module, platform: object, level: int, index: int, parent: Any) -> Any:
+        """What a node, or below the last level a PE, takes flits from: its parent, or an entry behind the parent."""
+        if self._params.entries == 1 or level != self._params.entry_level:
+            return parent
+        link_bits = self._params.pe.link_bits
+        entry = instantiate(
+            m, platform, f"entry_{index}", "tree_entry", lambda: TreeEntry(link_bits=link_bits)
+        )
+        m.d.comb += entry.unit.eq(entry_unit(index))
+        connect(m, parent, entry.parent)
+        connect(m, flipped(self.entry_i[index]), entry.entry)
+        return entry.o
 
     def _join_neighbours(self, m: Module, pes: list[Any], n: int) -> None:
         """Drive the inputs of PE n from its neighbours; at the edge of the mesh nothing comes and nothing is taken."""

@@ -56,6 +56,12 @@ def test_knobs_change_only_what_they_name(load):
     )
 
 
+@pytest.mark.parametrize(("entries", "level"), [(1, 0), (4, 1), (16, 2), (64, 3), (256, 4)])
+def test_entries(load, entries, level):
+    params = load(f"levels = 4\nentries = {entries}\n")
+    assert (params.entries, params.entry_level) == (entries, level)
+
+
 def test_derived_values_follow(load):
     """More rows widen the window; bit planes of activations are as wide as inputs."""
     params = load('preset = "tiny"\n[array]\nrows = 80\ncolmux = 2\ndac_bits = 2\n')
@@ -77,7 +83,10 @@ ACCEPTED_ARRAY = (
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("colour = 1", "the top level has no 'colour'; it takes preset, levels, link_bits, array, buffer"),
+        (
+            "colour = 1",
+            "the top level has no 'colour'; it takes preset, levels, link_bits, entries, array, buffer",
+        ),
         ("[array]\nrow = 1", f"[array] has no 'row'; it takes {ACCEPTED_ARRAY}"),
         (
             "[buffer]\nact_bits = 4",
@@ -89,6 +98,10 @@ ACCEPTED_ARRAY = (
         ("levels = 9", "levels must be a whole number from 0 to 4, not 9"),
         ('levels = "2"', "levels must be a whole number from 0 to 4, not '2'"),
         ("levels = true", "levels must be a whole number from 0 to 4, not True"),
+        ("entries = 2", "entries must be one of 1, 4, 16 on a chip of 16 PEs, not 2"),
+        ("entries = 64", "entries must be one of 1, 4, 16 on a chip of 16 PEs, not 64"),
+        ("entries = true", "entries must be one of 1, 4, 16 on a chip of 16 PEs, not True"),
+        ("levels = 0\nentries = 4", "entries must be one of 1 on a chip of 1 PEs, not 4"),
         ("link_bits = 1.5", "link_bits must be a whole number from 1 to 64, not 1.5"),
         ("link_bits = 18", "link_bits must be one of 16, 32, 64, not 18"),
         ("link_bits = 8", "link_bits must be one of 16, 32, 64, not 8"),

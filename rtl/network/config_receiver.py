@@ -55,6 +55,8 @@ class ConfigReceiver(Component):
         Bits of a flit's data, 16 to 64. Packets use the low 16.
     data_output : bool
         Whether there is the port `data`. Without it data flits are dropped.
+    open_output : bool
+        Whether there is the port `open`.
 
     Ports
     -----
@@ -65,6 +67,8 @@ class ConfigReceiver(Component):
         Data flits, combinational from `flits`; `flits.ready` is combinational from `data.ready`.
     config : Out(stream(ConfigWrite))
         Registered; `flits.ready` is combinational from `config.ready` while a write waits.
+    open : Out(1)
+        A packet, of whatever unit, has begun and lacks flits; registered.
 
     Raises
     ------
@@ -72,7 +76,7 @@ class ConfigReceiver(Component):
         `link_bits` is not a number of its range.
     """
 
-    def __init__(self, *, link_bits: int, data_output: bool = True):
+    def __init__(self, *, link_bits: int, data_output: bool = True, open_output: bool = False):
         whole("ConfigReceiver link_bits", link_bits, CONFIG_BITS, 64, error=TypeError)
         super().__init__(
             {
@@ -80,10 +84,12 @@ class ConfigReceiver(Component):
                 "flits": In(flit_stream(link_bits)),
                 **({"data": Out(flit_stream(link_bits))} if data_output else {}),
                 "config": Out(stream.Signature(ConfigWrite)),
+                **({"open": Out(1)} if open_output else {}),
             }
         )
         self._link_bits = link_bits
         self._data_output = bool(data_output)
+        self._open_output = bool(open_output)
 
     @property
     def link_bits(self) -> int:
@@ -92,6 +98,10 @@ class ConfigReceiver(Component):
     @property
     def data_output(self) -> bool:
         return self._data_output
+
+    @property
+    def open_output(self) -> bool:
+        return self._open_output
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -113,6 +123,8 @@ class ConfigReceiver(Component):
             ]
         else:
             m.d.comb += self.flits.ready.eq(free)
+        if self.open_output:
+            m.d.comb += self.open.eq(state != _State.UNIT)
 
         with m.If(self.config.ready):
             m.d.sync += self.config.valid.eq(0)

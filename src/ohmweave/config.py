@@ -3,6 +3,7 @@
     preset = "re-reram"     # what the file starts from; "re-reram" when absent
     levels = 2              # 4^levels PEs
     link_bits = 16
+    entries = 1             # or 4, 16, …: points at which frames enter the distribution tree
 
     [array]
     rows = 1152
@@ -37,7 +38,7 @@ ARRAY_KNOBS = tuple(field.name for field in dataclasses.fields(ArrayParams))
 BUFFER_KNOBS = tuple(
     field.name for field in dataclasses.fields(BufferParams) if field.name not in ("act_bits", "window_lanes")
 )
-TOP_KNOBS = ("preset", "levels", "link_bits", "array", "buffer")
+TOP_KNOBS = ("preset", "levels", "link_bits", "entries", "array", "buffer")
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ def from_knobs(knobs: Mapping[str, Any]) -> GroupParams:
             base.pe.buffer, **buffer_knobs, act_bits=array.dac_bits, window_lanes=array.rows
         )
         pe = PEParams(array=array, buffer=buffer, link_bits=link_bits)
-        return GroupParams(pe=pe, levels=knobs.get("levels", base.levels))
+        return GroupParams(
+            pe=pe, levels=knobs.get("levels", base.levels), entries=knobs.get("entries", base.entries)
+        )
     except _KnobError:
         raise
     except OhmweaveError as error:

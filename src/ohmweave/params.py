@@ -211,13 +211,23 @@ class PEParams:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupParams:
-    """A chip of 4^levels PEs: distribution and collection trees of radix 4 over a square mesh; 0 levels: one PE."""
+    """A chip of 4^levels PEs: distribution and collection trees of radix 4 over a square mesh; 0 levels: one PE.
+
+    entries  points at which frames enter the distribution tree, each above a node of one of its levels; 1: the root
+    """
 
     pe: PEParams
     levels: int
+    entries: int = 1
 
     def __post_init__(self) -> None:
         whole("levels", self.levels, 0, 4)
+        choices = [4**level for level in range(self.levels + 1)]
+        if type(self.entries) is not int or self.entries not in choices:
+            accepted = ", ".join(map(str, choices))
+            raise OhmweaveError(
+                f"entries must be one of {accepted} on a chip of {self.pes} PEs, not {self.entries!r}"
+            )
         if self.pe.link_bits not in LINK_BITS:
             raise OhmweaveError(
                 f"link_bits must be one of {', '.join(map(str, LINK_BITS))}, not {self.pe.link_bits}"
@@ -235,6 +245,11 @@ class GroupParams:
     def side(self) -> int:
         """PEs along one edge of the mesh."""
         return 2**self.levels
+
+    @property
+    def entry_level(self) -> int:
+        """Level of the trees that has a node below each entry; `levels`: a PE."""
+        return (self.entries.bit_length() - 1) // 2
 
 
 @dataclass(frozen=True, kw_only=True)
