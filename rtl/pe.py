@@ -1,6 +1,5 @@
 """The processing element: two halves that work at the same time, between links."""
 
-import enum
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +19,6 @@ from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.isa import Half, Place
 from ohmweave.rtl.netlist import instantiate
 from ohmweave.rtl.network.config_receiver import ConfigReceiver
-from ohmweave.rtl.network.router import Router
 from ohmweave.rtl.receiver import Receiver, ReceiverConfig
 from ohmweave.rtl.registers import RegisterFile
 from ohmweave.rtl.reram_half import RECEIVERS, ReRAMConfig, ReRAMHalf
@@ -28,43 +26,12 @@ from ohmweave.rtl.sender import Sender, SenderConfig
 from ohmweave.rtl.side_receiver import SideConfig, SideReceiver
 from ohmweave.rtl.splitter import Splitter, SplitterConfig
 from ohmweave.rtl.spreader import Spreader, SpreaderConfig
+from ohmweave.rtl.switch import Switch, SwitchInput, SwitchOutput
 
-__all__ = ["PE", "RoutesLayout", "StageConfig", "SwitchInput", "SwitchOutput"]
+__all__ = ["PE", "StageConfig"]
 
 NEIGHBOURS = 4
 BUFFERS = 2
-
-
-class SwitchInput(enum.IntEnum):
-    """What an output of a PE's switch can take its flits from."""
-
-    CLOSED = 0
-    TREE = 1
-    NORTH = 2
-    EAST = 3
-    SOUTH = 4
-    WEST = 5
-    CORE = 6
-
-
-class SwitchOutput(enum.IntEnum):
-    """Where a PE's switch sends flits: the receivers of the PE, neighbours, the collection tree."""
-
-    MAIN = 0
-    SHORTCUT = 1
-    SIDE = 2
-    NORTH = 3
-    EAST = 4
-    SOUTH = 5
-    WEST = 6
-    COLLECTION = 7
-
-
-class RoutesLayout(data.ArrayLayout):
-    """For each `SwitchOutput` a `SwitchInput`."""
-
-    def __init__(self) -> None:
-        super().__init__(range(len(SwitchInput)), len(SwitchOutput))
 
 
 class StageConfig(data.StructLayout):
@@ -153,21 +120,14 @@ class PE(Component):
         m.submodules.receiver = receiver = ConfigReceiver(link_bits=params.link_bits)
         m.submodules.demux = demux = ConfigDemux()
         m.submodules.stage = stage = RegisterFile(layout=StageConfig(params))
-        m.submodules.routes = routes = RegisterFile(layout=RoutesLayout())
+        m.submodules.switch = switch = Switch(link_bits=params.link_bits)
         m.d.comb += receiver.unit.eq(self.unit)
         connect(m, flipped(self.tree), receiver.flits)
         connect(m, receiver.config, demux.i)
         connect(m, demux.o[Region.STAGE], stage.config)
-        connect(m, demux.o[Region.ROUTES], routes.config)
+        connect(m, demux.o[Region.ROUTES], switch.config)
 
-        # The switch. The mesh has rings, so its ready paths are cut in each PE.
-        m.submodules.switch = switch = Router(
-            inputs=len(SwitchInput) - 1,
-            outputs=len(SwitchOutput),
-            link_bits=params.link_bits,
-            registered_ready=True,
-        )
-        m.d.comb += switch.routes.eq(routes.value)
+        # The switch.
         connect(m, receiver.data, switch.i[SwitchInput.TREE - 1])
         for side in range(NEIGHBOURS):
             connect(m, flipped(self.mesh_i[side]), switch.i[SwitchInput.NORTH - 1 + side])
@@ -177,7 +137,7 @@ class PE(Component):
         self._data_path(m, platform, switch, demux, stage.value)
         return m
 
-    def _data_path(self, m: Module, platform: object, switch: Router, demux: ConfigDemux, stage: Any) -> None:
+    def _data_path(self, m: Module, platform: object, switch: Switch, demux: ConfigDemux, stage: Any) -> None:
         params = self._params
         clear = Signal()
         m.d.comb += clear.eq(~stage.enable)

@@ -17,8 +17,7 @@ from ohmweave.rtl.config_map import Region
 from ohmweave.rtl.flit import CONFIG_BITS
 from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, node_unit
 from ohmweave.rtl.network.tree_node import RADIX, node_writes
-from ohmweave.rtl.pe import RoutesLayout, SwitchInput, SwitchOutput
-from ohmweave.rtl.registers import register_writes
+from ohmweave.rtl.switch import SwitchInput, SwitchOutput, Turns, switch_writes
 from ohmweave.sim.folding import folded
 from ohmweave.sim.frames import flits_per_frame
 from ohmweave.sim.graph import Graph
@@ -31,7 +30,7 @@ from ohmweave.sim.two_layers import TwoLayers, two_layers_config
 
 __all__ = ["chain_flits", "compile_chain", "compile_pass", "copy_pes", "is_chain", "tiled"]
 
-Routes = dict[SwitchOutput, SwitchInput]
+Routes = dict[SwitchOutput, SwitchInput | Turns]
 Pair = tuple[int, int]
 
 
@@ -285,10 +284,7 @@ def _program(
         raise OhmweaveError(f"link_bits must be at least {CONFIG_BITS}, not {params.pe.link_bits}")
     config: list[int] = []
     for unit, share, routes in parts:
-        words = [int(routes.get(output, SwitchInput.CLOSED)) for output in SwitchOutput]
-        opened = [
-            (Region.ROUTES.address(local), word) for local, word in register_writes(RoutesLayout(), words)
-        ]
+        opened = [(Region.ROUTES.address(local), word) for local, word in switch_writes(routes)]
         config += packets(unit, [*opened, *share.writes])
     config += _tree(params, entries, turns, deals or {})
     return Program(

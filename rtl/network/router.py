@@ -52,6 +52,8 @@ class Router(Component):
         Registered.
     routes : In(ArrayLayout(range(inputs + 1), outputs))
         For each output 0: closed; n + 1: it takes the flits of input n. Larger values are closed.
+    loads : Out(outputs)
+        Outputs that take a flit in this cycle. Combinational from `valid` of the inputs.
 
     Raises
     ------
@@ -80,6 +82,7 @@ class Router(Component):
                 "i": In(flit_stream(link_bits)).array(inputs),
                 "o": Out(flit_stream(link_bits)).array(outputs),
                 "routes": In(data.ArrayLayout(range(inputs + 1), outputs)),
+                "loads": Out(outputs),
             }
         )
         self._inputs = inputs
@@ -111,7 +114,6 @@ class Router(Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         can_load = Signal(self.outputs)
-        load = Signal(self.outputs)
         flits = [Signal(FlitLayout(self.link_bits), name=f"flit_{n}") for n in range(self.outputs)]
 
         transfer = []
@@ -126,15 +128,15 @@ class Router(Component):
 
         for n in range(self.outputs):
             if self.inputs == 1:
-                m.d.comb += [load[n].eq(transfer[0][n]), flits[n].eq(self.i[0].payload)]
+                m.d.comb += [self.loads[n].eq(transfer[0][n]), flits[n].eq(self.i[0].payload)]
                 continue
             with m.Switch(self.routes[n]):
                 for i in range(self.inputs):
                     with m.Case(i + 1):
-                        m.d.comb += [load[n].eq(transfer[i][n]), flits[n].eq(self.i[i].payload)]
+                        m.d.comb += [self.loads[n].eq(transfer[i][n]), flits[n].eq(self.i[i].payload)]
 
         for n in range(self.outputs):
-            self._output(m, n, can_load[n], load[n], flits[n])
+            self._output(m, n, can_load[n], self.loads[n], flits[n])
         return m
 
     def _output(self, m: Module, n: int, can_load: Any, load: Any, flit: Any) -> None:

@@ -15,9 +15,10 @@ from ohmweave.rtl.flit import CONFIG_BITS
 from ohmweave.rtl.indexing_filter import COUNT, DENSE, TABLE
 from ohmweave.rtl.isa import Class, ControlOp, Half, Place
 from ohmweave.rtl.network.tree_node import FIRST_NODE_UNIT, RADIX, NodeRegister
-from ohmweave.rtl.pe import RoutesLayout, StageConfig, SwitchInput, SwitchOutput
+from ohmweave.rtl.pe import StageConfig
 from ohmweave.rtl.reram_half.row_mask import plane_shares
 from ohmweave.rtl.reram_half.signs import sign_scheme
+from ohmweave.rtl.switch import RoutesLayout, SwitchInput, SwitchOutput
 
 __all__ = ["ChipSettings", "NodeSettings", "PESettings", "chip_settings"]
 
@@ -143,7 +144,7 @@ def _pe(params: GroupParams, unit: int, told: list[tuple[int, int, int]], down: 
     return PESettings(
         unit=unit,
         stage=stage,
-        routes={output: SwitchInput(outputs[output]) for output in SwitchOutput},
+        routes={output: SwitchInput(outputs["first"][output]) for output in SwitchOutput},
         reram=_program(unit, regions[Region.RERAM_PROGRAM], length, Half.RERAM, params, stage),
         arithmetic=_program(unit, regions[Region.ARITHMETIC_PROGRAM], last, Half.ARITHMETIC, params, stage),
         constants=_constants(params, regions[Region.CONSTANTS]),

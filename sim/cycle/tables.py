@@ -12,8 +12,8 @@ from ohmweave.rtl.encoding import Instruction
 from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, node_unit
 from ohmweave.rtl.isa import Batch, Class, ControlOp, Destination, Format, Operand, Place, ReadOp, When
 from ohmweave.rtl.network.tree_node import RADIX
-from ohmweave.rtl.pe import SwitchInput, SwitchOutput
 from ohmweave.rtl.reram_half.signs import sign_scheme
+from ohmweave.rtl.switch import SwitchInput, SwitchOutput
 from ohmweave.sim.cycle import state as st
 from ohmweave.sim.cycle.decode import ChipSettings, NodeSettings, PESettings
 

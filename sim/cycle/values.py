@@ -14,7 +14,7 @@ from ohmweave.rtl.fill import FILL_VALUES
 from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, node_unit
 from ohmweave.rtl.isa import Class, Place, ReadOp
 from ohmweave.rtl.network.tree_node import RADIX
-from ohmweave.rtl.pe import SwitchInput, SwitchOutput
+from ohmweave.rtl.switch import SwitchInput, SwitchOutput
 from ohmweave.sim.cycle.array import Reads
 from ohmweave.sim.cycle.decode import ChipSettings, NodeSettings, PESettings
 from ohmweave.sim.cycle.lanes import Inputs, Program

@@ -10,9 +10,10 @@ from ohmweave.presets import PRESETS
 from ohmweave.rtl.config_map import Region
 from ohmweave.rtl.encoding import Instruction, encode, instruction_writes
 from ohmweave.rtl.isa import ControlOp, Half, NetworkOp, Place, ReadOp
-from ohmweave.rtl.pe import RoutesLayout, StageConfig, SwitchInput, SwitchOutput
+from ohmweave.rtl.pe import StageConfig
 from ohmweave.rtl.receiver import receiver_config
-from ohmweave.rtl.registers import register_writes, word_writes
+from ohmweave.rtl.registers import word_writes
+from ohmweave.rtl.switch import SwitchInput, SwitchOutput, switch_writes
 from ohmweave.sim.backends import Job, simulate
 from ohmweave.sim.compiler import compile_pass, tiled
 from ohmweave.sim.graph import RAW_BITS, Conv, Graph, Tensor
@@ -120,11 +121,10 @@ def in_turn(tiling, instructions):
         for n, instruction in enumerate(instructions)
         for write in instruction_writes(n, encode(instruction, Half.RERAM))
     ]
-    values = [int(routes.get(output, 0)) for output in SwitchOutput]
     enable = Region.STAGE.address(-(-layout.size // 16) - 1)
     writes = [(enable, 0)]
     for region, local in (
-        (Region.ROUTES, register_writes(RoutesLayout(), values)),
+        (Region.ROUTES, switch_writes(routes)),
         (Region.RERAM_PROGRAM, table),
         (Region.STAGE, word_writes(bits, layout.size)),
     ):

@@ -12,7 +12,7 @@ from ohmweave.presets import PRESETS
 from ohmweave.rtl.config_map import Region
 from ohmweave.rtl.group import mesh_position
 from ohmweave.rtl.network.tree_node import NodeRegister
-from ohmweave.rtl.pe import SwitchInput, SwitchOutput
+from ohmweave.rtl.switch import SwitchInput, SwitchOutput
 from ohmweave.sim.compiler import compile_chain, compile_pass, is_chain, tiled
 from ohmweave.sim.graph import RAW_BITS, Conv, Graph, MaxPool, Node, Tensor
 from ohmweave.sim.program import Program, packets
