@@ -28,7 +28,7 @@ from ohmweave.sim.stages import Stage
 from ohmweave.sim.tiling import Columns, Tiling, tile
 from ohmweave.sim.two_layers import TwoLayers, two_layers_config
 
-__all__ = ["chain_flits", "compile_chain", "compile_pass", "copy_pes", "is_chain", "tiled"]
+__all__ = ["Routes", "chain_flits", "compile_chain", "compile_pass", "copy_pes", "is_chain", "program_of", "tiled"]
 
 Routes = dict[SwitchOutput, SwitchInput | Turns]
 Pair = tuple[int, int]
@@ -127,7 +127,7 @@ def compile_pass(tiling: Tiling, number: int, params: GroupParams, columns: Colu
     }
     entries = [unit for units in rows for unit in units]
     placed = (Placed(stage.name, tuple(entries)),)
-    return _program(params, parts, _inbound(stage, whole), outbound, placed, entries, turns)
+    return program_of(params, parts, _inbound(stage, whole), outbound, placed, entries, turns)
 
 
 def _turn(among: Sequence[Pair], bits: int, params: GroupParams) -> int:
@@ -178,7 +178,7 @@ def compile_chain(layers: Sequence[Tiling | TwoLayers], params: GroupParams, *, 
     placed = tuple(
         Placed(layer.name, units) for layer, units in zip(layers, zip(*rows, strict=True), strict=True)
     )
-    return _program(
+    return program_of(
         params,
         parts,
         _inbound(layers[0].parts[0].stage, layers[0].parts[0].passes[0]),
@@ -269,9 +269,9 @@ def _plan(
         raise OhmweaveError(f"{tiling.stage.name} does not fit a PE: {error}") from None
 
 
-def _program(
+def program_of(
     params: GroupParams,
-    parts: Sequence[tuple[int, Share, Routes]],
+    parts: Sequence[tuple[int, Share | None, Routes]],
     inbound: Inbound,
     outbound: Outbound,
     placed: tuple[Placed, ...],
@@ -280,16 +280,22 @@ def _program(
     deals: Mapping[int, int] | None = None,
     copies: int = 1,
 ) -> Program:
+    """The program of shares on PEs.
+
+    parts    unit, what it is sent and what its switch does; None for a PE that only passes streams on
+    entries  units that the host's flits go to
+    turns, deals, copies  as in `_tree` and `Program`
+    """
     if params.pe.link_bits < CONFIG_BITS:
         raise OhmweaveError(f"link_bits must be at least {CONFIG_BITS}, not {params.pe.link_bits}")
     config: list[int] = []
     for unit, share, routes in parts:
         opened = [(Region.ROUTES.address(local), word) for local, word in switch_writes(routes)]
-        config += packets(unit, [*opened, *share.writes])
+        config += packets(unit, [*opened, *(() if share is None else share.writes)])
     config += _tree(params, entries, turns, deals or {})
     return Program(
         params=params,
-        levels={unit: share.levels for unit, share, _ in parts},
+        levels={unit: share.levels for unit, share, _ in parts if share is not None},
         config=np.array(config, dtype=np.uint32),
         inbound=inbound,
         outbound=outbound,
@@ -333,7 +339,7 @@ def _tree(
         taken, given = collected.get(node, {}), dealt.get(node, {})
         open_children = sorted(reached.get(node, ()))
         writes = node_writes(
-            children=open_children[:1] if given else open_children,
+            children=open_children[:1] if len(given) > 1 else open_children,
             select=min(taken, default=None),
             turns=taken if len(taken) > 1 else None,
             deals=given if len(given) > 1 else None,

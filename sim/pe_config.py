@@ -85,12 +85,17 @@ class SideLink:
     apart: bool = False
 
 
-@lru_cache(maxsize=1)
 def partial_bits(tiling: Tiling) -> int:
     """Bits of a partial sum, two's complement: what the inputs and the weights of all but the last PE can add up to."""
-    weights = tiling.stage.weights.astype(np.int64)[:, : tiling.shares[-1][0]]
+    return _sum_bits(tiling.stage, tiling.shares[-1][0])
+
+
+@lru_cache(maxsize=64)  # stages that are mapped together
+def _sum_bits(stage: Stage, channels: int) -> int:
+    """Bits of a sum of the stage's first input channels."""
+    weights = stage.weights[:, :channels].astype(np.int64)
     axes = (1, 2, 3)
-    top = tiling.stage.main.top
+    top = stage.main.top
     low, high = (np.minimum(weights, 0).sum(axes).min() * top, np.maximum(weights, 0).sum(axes).max() * top)
     bits = max(int(high).bit_length(), int(-low - 1).bit_length() if low else 0, MIN_PARTIAL - 1) + 1
     return -(-bits // UNIT) * UNIT

@@ -12,19 +12,17 @@ import numpy as np
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.sim.npz import atomic_path, replaceable
+from ohmweave.sim.ways import LAYERS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
-    "LAYERS", "PIPELINE", "SCHEMA", "Cycles", "LayerUse", "Report", "SimTimes", "show", "versions", "write",
+    "SCHEMA", "Cycles", "LayerUse", "Report", "SimTimes", "show", "versions", "write",
 ]  # fmt: skip
 
 #: Grows when a field of result.json changes its meaning; new fields do not change it.
 SCHEMA = 1
-
-#: How a network is mapped onto the chip: all layers at once, each on a PE of its own, or one after the other.
-PIPELINE, LAYERS = "pipeline", "layers"
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class SimTimes:
 class Report:
     """All of `result.json`; `correct` and `accuracy` are None where the labels are not known.
 
-    mapping  `PIPELINE` or `LAYERS`, of the golden backend the one that a simulator would get
+    mapping  `ways.PIPELINE` or `ways.LAYERS`, of the golden backend the one that a simulator would get
     host     what the host does between layers: how many nodes of each kind that only move numbers
     """
 

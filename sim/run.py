@@ -1,8 +1,6 @@
 """One run: compile the network, simulate the netlist, check every output against the golden model, measure.
 
-A chain of stages that each fit one PE runs as a pipeline, all stages at once, two of them on one PE where there are
-fewer PEs than stages. Other networks, and larger ones than the
-chip, run one stage after the other (`ohmweave.sim.layerwise`).
+A network runs in one of the ways of `ohmweave.sim.ways`: as a pipeline, or one stage after the other.
 """
 
 import contextlib
@@ -10,6 +8,7 @@ import errno
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,17 +20,19 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.sim import golden, graph_golden
 from ohmweave.sim.cache import is_full
-from ohmweave.sim.compiler import compile_chain, is_chain, tiled
-from ohmweave.sim.copies import Copies, copied
+from ohmweave.sim.compiler import compile_chain, tiled
+from ohmweave.sim.copies import Copies
 from ohmweave.sim.graph import Graph, from_network
 from ohmweave.sim.images import ImageSet
 from ohmweave.sim.layerwise import PassRun, run_layers
+from ohmweave.sim.mapping.mapped import Mapped
 from ohmweave.sim.network import Network
 from ohmweave.sim.npz import replaceable
 from ohmweave.sim.program import Program
-from ohmweave.sim.report import LAYERS, PIPELINE, Cycles, LayerUse, Report, SimTimes, versions
+from ohmweave.sim.report import Cycles, LayerUse, Report, SimTimes, versions
 from ohmweave.sim.stages import MOVES, Stage, stages
 from ohmweave.sim.tiling import Tiling
+from ohmweave.sim.ways import AUTO, LAYERS, PIPELINE, Layers, Way, way
 
 if TYPE_CHECKING:
     from ohmweave.sim.backends import Result
@@ -71,6 +72,7 @@ def run(
     backend: str = BACKENDS[0],
     jobs: int = 1,
     copies: int | None = 1,
+    mapping: str = AUTO,
     waves: Path | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
@@ -80,6 +82,7 @@ def run(
     backend   one of `BACKENDS`
     jobs      simulations side by side, each with a share of the images
     copies    of the network on the chip, which take images in turn; None: as many as make it faster
+    mapping   one of `ways.MAPPINGS`
     waves     file for the waveforms of the simulation
     progress  told how far it is
     """
@@ -89,13 +92,8 @@ def run(
     # Also when only the golden model runs: the report is about a chip that the network fits.
     tilings = [tiled(stage, params) for stage in _named_stages(network, graph)]
     _check_adc(network, tilings, params)
-    chain = is_chain(graph, tilings, params)
-    if not chain and copies != 1:
-        raise OhmweaveError(
-            f"copies are of networks whose layers all fit the chip at once, and {network.name} runs layer by layer"
-        )
-    mapped = copied(tilings, params, copies) if chain else Copies(tuple(tilings), 1)
-    placed = [LayerUse(each.name, None, None, each.pes * mapped.count) for each in mapped.layers]
+    chosen = way(graph, tilings, params, copies=copies, mapping=mapping)
+    placed = _placed(chosen)
     if backend == GOLDEN and waves is not None:
         raise OhmweaveError("waveforms need a simulator, and the golden backend is none")
     told = progress or _silent
@@ -108,9 +106,10 @@ def run(
         mismatches = 0
     else:
         chip = _Chip(params, backend, jobs, waves, told)
-        measured = (
-            _run_chain(graph, mapped, images, chip) if chain else _run_layers(graph, tilings, images, chip)
-        )
+        if isinstance(chosen, Layers):
+            measured = _run_layers(graph, tilings, images, chip)
+        else:
+            measured = _run_pipeline(graph, _compiled(chosen, params), images, chip)
         told(CHECKING, 0, 0)
         expected = _expected(network, images, params).reshape(len(images), -1)
         mismatches = int((measured.logits.reshape(len(images), -1) != expected).any(axis=1).sum())
@@ -118,7 +117,7 @@ def run(
         model=network.name,
         arch=arch,
         backend=backend,
-        mapping=PIPELINE if chain else LAYERS,
+        mapping=LAYERS if isinstance(chosen, Layers) else PIPELINE,
         host=_moves(graph),
         images=len(images),
         correct=_correct(measured.logits, images),
@@ -212,8 +211,23 @@ class _Chip:
             )
 
 
-def _run_chain(graph: Graph, mapped: Copies, images: ImageSet, chip: _Chip) -> _Measured:
-    program = compile_chain(mapped.layers, chip.params, copies=mapped.count)
+def _compiled(chosen: Copies | Mapped, params: GroupParams) -> Program:
+    if isinstance(chosen, Mapped):
+        return chosen.program()
+    return compile_chain(chosen.layers, params, copies=chosen.count)
+
+
+def _placed(chosen: Way) -> list[LayerUse]:
+    """The layers and their PEs, of which nothing was measured."""
+    if isinstance(chosen, Mapped):
+        counts = Counter(piece.stage.name for piece in chosen.allocation.cut.pieces)
+        return [LayerUse(name, None, None, pes * chosen.copies) for name, pes in counts.items()]
+    layers = chosen.tilings if isinstance(chosen, Layers) else chosen.layers
+    count = chosen.count if isinstance(chosen, Copies) else 1
+    return [LayerUse(each.name, None, None, each.pes * count) for each in layers]
+
+
+def _run_pipeline(graph: Graph, program: Program, images: ImageSet, chip: _Chip) -> _Measured:
     chip.progress(BUILDING, 0, 0)
     pixels = images.pixels.reshape(*images.pixels.shape[:3], -1) >> (8 - graph.input.bits)
     result = chip.simulate(

@@ -29,7 +29,7 @@ from ohmweave.sim.graph import (
     Tensor,
 )
 
-__all__ = ["MOVES", "Pool", "Scale", "Stage", "arrange", "sent_pixels", "stages", "steps"]
+__all__ = ["MOVES", "Pool", "Scale", "Stage", "arrange", "passed", "sent_pixels", "stages", "steps"]
 
 #: Nodes that only move numbers.
 MOVES = (Concat, Select, Flatten)
@@ -190,7 +190,7 @@ def _within_constants(stage: Stage) -> list[Stage]:
     free = replace(stage.result, name=f"{stage.result.name}_free")
     fill = np.zeros(free.shape[0], np.int64)
     limited = replace(
-        _passed(stage.result.name, free, fill), result=stage.result, low=stage.low, high=stage.high
+        passed(stage.result.name, free, fill), result=stage.result, low=stage.low, high=stage.high
     )
     return [replace(stage, result=free, low=0, high=free.top), limited]
 
@@ -218,7 +218,7 @@ def _pooled(graph: Graph, node: MaxPool, stage: Stage | None) -> list[Stage]:
             name=name, shape=(result.shape[0], height, width), bits=result.bits, zero_point=result.zero_point
         )
         before = (
-            stage if stage is not None and not place else _passed(name, value, graph.zero_points(node.input))
+            stage if stage is not None and not place else passed(name, value, graph.zero_points(node.input))
         )
         made.append(replace(before, result=step, pool=pool))
         value = step
@@ -338,7 +338,7 @@ def _sum(graph: Graph, node: SumPool) -> Stage:
     )
 
 
-def _passed(name: str, main: Tensor, fill: np.ndarray) -> Stage:
+def passed(name: str, main: Tensor, fill: np.ndarray) -> Stage:
     """The tensor through the array unchanged."""
     channels = main.shape[0]
     return Stage(

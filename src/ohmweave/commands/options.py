@@ -13,10 +13,16 @@ if TYPE_CHECKING:
     from ohmweave.sim.graph import Graph
     from ohmweave.sim.network import Network
 
-__all__ = ["FLOAT_MODELS", "arch_option", "check_output_folder", "load_model", "model_argument", "out_option"]
+__all__ = [
+    "FLOAT_MODELS", "MAPPINGS", "arch_option", "check_output_folder", "copies_option", "load_model", "mapping_option",
+    "model_argument", "out_option",
+]  # fmt: skip
 
 #: Float networks by name; the same as `ohmweave.sim.models.MODELS`, a test compares them.
 FLOAT_MODELS = ("resnet18", "resnet34", "generator")
+
+#: The same as `ohmweave.sim.ways.MAPPINGS`, which takes a while to import; a test compares them.
+MAPPINGS = ("auto", "pipeline", "layers")
 
 model_argument = click.argument("model", metavar="MODEL")
 
@@ -28,6 +34,37 @@ def arch_option(function: Any) -> Any:
         show_default=True,
         metavar="PRESET|FILE.toml",
         help=f"The accelerator: a preset ({', '.join(PRESETS)}) or a file of knobs on top of one.",
+    )(function)
+
+
+class CopiesType(click.ParamType):
+    """A number of copies, or `fit`, which becomes None."""
+
+    name = "N|fit"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value is None or value == "fit":
+            return None
+        return click.IntRange(1, 256).convert(value, param, ctx)
+
+
+def copies_option(function: Any) -> Any:
+    return click.option(
+        "--copies",
+        type=CopiesType(),
+        default="1",
+        show_default=True,
+        help="Copies of the network on the chip, which take images in turn; `fit`: as many as make it faster.",
+    )(function)
+
+
+def mapping_option(function: Any) -> Any:
+    return click.option(
+        "--mapping",
+        type=click.Choice(MAPPINGS),
+        default=MAPPINGS[0],
+        show_default=True,
+        help="All layers on the chip at once (`pipeline`) or one after the other (`layers`); `auto`: at once if they fit.",
     )(function)
 
 

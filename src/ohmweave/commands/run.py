@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ohmweave.commands.float_options import FloatChoices, float_options, is_float, load_integers
-from ohmweave.commands.options import arch_option, check_output_folder, model_argument, out_option
+from ohmweave.commands.options import (
+    arch_option,
+    check_output_folder,
+    copies_option,
+    mapping_option,
+    model_argument,
+    out_option,
+)
 from ohmweave.config import load_architecture
 from ohmweave.errors import OhmweaveError
 
@@ -20,17 +27,6 @@ __all__ = ["BACKENDS", "command"]
 #: The same as `ohmweave.sim.run.BACKENDS`, which takes a while to import; a test compares them.
 BACKENDS = ("cxxrtl", "verilator", "icarus", "pysim", "cycle", "golden")
 EXIT_MISMATCH = 1
-
-
-class CopiesType(click.ParamType):
-    """A number of copies, or `fit`, which becomes None."""
-
-    name = "N|fit"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        if value is None or value == "fit":
-            return None
-        return click.IntRange(1, 256).convert(value, param, ctx)
 
 
 @click.command("run", short_help="Run a network on the netlist and check every output.")
@@ -58,13 +54,8 @@ class CopiesType(click.ParamType):
     metavar="N",
     help="Simulations side by side, each with a share of the images.",
 )
-@click.option(
-    "--copies",
-    type=CopiesType(),
-    default="1",
-    show_default=True,
-    help="Copies of the network on the chip, which take images in turn; `fit`: as many as make it faster.",
-)
+@copies_option
+@mapping_option
 @out_option("Folder for result.json and logits.npy.")
 @click.option(
     "--waves", type=click.Path(path_type=Path), metavar="FILE", help="Write waveforms there (.vcd or .fst)."
@@ -78,6 +69,7 @@ def command(
     backend: str,
     jobs: int,
     copies: int | None,
+    mapping: str,
     out: Path,
     waves: Path | None,
     **choices: Any,
@@ -110,6 +102,7 @@ def command(
             backend=backend,
             jobs=jobs,
             copies=copies,
+            mapping=mapping,
             waves=waves,
             progress=progress,
         )

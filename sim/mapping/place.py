@@ -1,0 +1,108 @@
+"""Where each piece stands: those that send to each other close together.
+
+First the paper's relevance ranking (Re-ReRAM, section VII-C, algorithm 2): layer by layer, and in a layer element by
+element, the pieces fill the smallest sets of PEs, quad after quad. Then simulated annealing, which swaps pieces as long
+as the way of all streams together gets shorter.
+"""
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+
+from ohmweave.rtl.group import STEPS, mesh_position
+from ohmweave.sim.mapping.cut import Cut, Piece
+from ohmweave.sim.mapping.nets import nets
+
+__all__ = ["distance", "improved", "ranked"]
+
+Placement = dict[Piece, int]
+
+#: Swaps tried for each piece, and the temperatures, in links, at the beginning and at the end.
+SWAPS = 3000
+HOT, WARM, COLD = 3.0, 1.0, 0.1
+#: What a neighbour costs, in links: ways through PEs that have none are left open.
+SPREAD = 0.3
+
+
+def ranked(cut: Cut, units: Sequence[int]) -> Placement:
+    """Pieces in their order on PEs in theirs: a PE's number counts quads, and quads of quads."""
+    assert len(cut.pieces) <= len(units)
+    return dict(zip(cut.pieces, units, strict=False))
+
+
+def distance(cut: Cut, placement: Mapping[Piece, int]) -> int:
+    """Links from the sources of all streams to each of their ends."""
+    return sum(_links(placement[net.source], placement[piece]) for net in nets(cut) for piece, _ in net.sinks)
+
+
+def _links(here: int, there: int) -> int:
+    (x, y), (to_x, to_y) = mesh_position(here), mesh_position(there)
+    return abs(x - to_x) + abs(y - to_y)
+
+
+def improved(
+    cut: Cut,
+    placement: Mapping[Piece, int],
+    units: Sequence[int],
+    *,
+    entry: Sequence[int],
+    seed: int = 1,
+    crowded: Mapping[int, float] | None = None,
+) -> Placement:
+    """A placement with shorter ways, on any of the units.
+
+    entry    units on which pieces that read the image may stand
+    crowded  what it costs to stand on a unit, in links for each stream of the piece, where links were too few before;
+             the placement is then changed less
+    """
+    price = [(crowded or {}).get(unit, 0.0) for unit in units]
+    hot = HOT if crowded is None else WARM
+    rng = random.Random(seed)
+    pieces = list(cut.pieces)
+    number = {piece: index for index, piece in enumerate(pieces)}
+    near: list[list[int]] = [[] for _ in pieces]
+    for net in nets(cut):
+        for piece, _ in net.sinks:
+            a, b = number[net.source], number[piece]
+            near[a].append(b)
+            near[b].append(a)
+    spots = [mesh_position(unit) for unit in units]
+    at = {spot: index for index, spot in enumerate(spots)}
+    beside = [[at[x + dx, y + dy] for dx, dy in STEPS if (x + dx, y + dy) in at] for x, y in spots]
+    allowed = [unit in set(entry) for unit in units]
+    reads_image = [piece.main is cut.image for piece in pieces]
+    spot_of = [units.index(placement[piece]) for piece in pieces]
+    on_spot: list[int | None] = [None] * len(units)
+    for index, spot in enumerate(spot_of):
+        on_spot[spot] = index
+
+    def cost(piece: int, spot: int, other: int | None, other_spot: int) -> float:
+        x, y = spots[spot]
+        total = price[spot] * len(near[piece])
+        for spot_beside in beside[spot]:
+            if spot_beside == other_spot:
+                total += SPREAD * (other is not None)
+            elif on_spot[spot_beside] is not None and on_spot[spot_beside] != piece:
+                total += SPREAD
+        for each in near[piece]:
+            to_x, to_y = spots[other_spot if each == other else spot_of[each]]
+            total += abs(x - to_x) + abs(y - to_y)
+        return total
+
+    tries = SWAPS * len(pieces)
+    for step in range(tries):
+        piece, there = rng.randrange(len(pieces)), rng.randrange(len(units))
+        here, other = spot_of[piece], on_spot[there]
+        if here == there or (reads_image[piece] and not allowed[there]):
+            continue
+        if other is not None and reads_image[other] and not allowed[here]:
+            continue
+        change = cost(piece, there, other, here) - cost(piece, here, None, 0)
+        if other is not None:
+            change += cost(other, here, piece, there) - cost(other, there, None, 0)
+        heat = hot * (COLD / hot) ** (step / tries)
+        if change <= 0 or rng.random() < math.exp(-change / heat):
+            spot_of[piece], on_spot[there], on_spot[here] = there, piece, other
+            if other is not None:
+                spot_of[other] = here
+    return {piece: units[spot] for piece, spot in zip(pieces, spot_of, strict=True)}

@@ -1,0 +1,72 @@
+"""Cycles that each part of a piece is at work for a frame: what bounds how soon frames follow each other."""
+
+from dataclasses import dataclass
+
+from ohmweave.params import PEParams
+from ohmweave.sim.frames import flits_per_frame
+from ohmweave.sim.mapping.cut import Piece, Stream
+from ohmweave.sim.pe_config import partial_bits
+from ohmweave.sim.stage_program import blocks
+
+__all__ = ["Times", "piece_times", "stream_flits"]
+
+
+@dataclass(frozen=True)
+class Times:
+    """Cycles for a frame.
+
+    array     reads of the array
+    sums      flits of the partial sums that come from the PE before
+    flits_in  flits of the longest stream that comes in
+    flits_out  flits of the stream that leaves, with the slices of other pieces that it has by then
+    """
+
+    array: int
+    sums: int
+    flits_in: int
+    flits_out: int
+
+    @property
+    def longest(self) -> int:
+        return max(self.array, self.sums, self.flits_in, self.flits_out)
+
+    @property
+    def binds(self) -> str:
+        """What takes longest."""
+        return next(
+            name
+            for name, cycles in (
+                ("array", self.array),
+                ("partial sums", self.sums),
+                ("input", self.flits_in),
+                ("output", self.flits_out),
+            )
+            if cycles == self.longest
+        )
+
+
+def piece_times(piece: Piece, pe: PEParams) -> Times:
+    tiling = piece.tiling
+    channels = piece.outs[1] - piece.outs[0]
+    sums = 0
+    if len(tiling.shares) > 1:
+        sums = flits_per_frame(tiling.windows * channels, partial_bits(tiling), pe.link_bits)
+    flits_out = 0
+    if piece.stream is not None:
+        behind = piece.stream.pieces.index(piece) + 1
+        count = sum(each.outs[1] - each.outs[0] for each in piece.stream.pieces[:behind])
+        pixels = tiling.stage.result.shape[1] * tiling.stage.result.shape[2]
+        flits_out = flits_per_frame(pixels * count // tiling.stage.merged, piece.stream.bits, pe.link_bits)
+    feeds = [piece.main] if piece.side is None else [piece.main, piece.side]
+    return Times(
+        array=tiling.windows * tiling.reads * blocks(channels, pe) * pe.array.read_cycles,
+        sums=sums,
+        flits_in=max(stream_flits(stream, pe) for stream in feeds),
+        flits_out=flits_out,
+    )
+
+
+def stream_flits(stream: Stream, pe: PEParams) -> int:
+    """Flits of a frame."""
+    _, height, width = stream.tensor.shape
+    return flits_per_frame(height * width * stream.count, stream.bits, pe.link_bits)

@@ -1,0 +1,67 @@
+"""The ways in which a network can run on a chip, and which is taken.
+
+A chain of stages that each fit one PE runs as a pipeline, two of them on one PE where there are fewer PEs than stages
+(`Copies`). Any other network that fits the chip as a whole runs as a pipeline as well, every stage on as many PEs as it
+needs (`Mapped`). What is larger than the chip runs one stage after the other (`Layers`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ohmweave.errors import OhmweaveError
+from ohmweave.params import GroupParams
+from ohmweave.sim.compiler import is_chain
+from ohmweave.sim.copies import Copies, copied
+from ohmweave.sim.graph import Graph
+from ohmweave.sim.mapping.mapped import Mapped, mapped
+from ohmweave.sim.tiling import Tiling
+
+__all__ = ["AUTO", "LAYERS", "MAPPINGS", "PIPELINE", "Layers", "Way", "way"]
+
+#: All stages at once, each on PEs of its own, or one after the other; or whichever fits.
+PIPELINE, LAYERS, AUTO = "pipeline", "layers", "auto"
+MAPPINGS = (AUTO, PIPELINE, LAYERS)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """One stage after the other.
+
+    why  not all of them at once; empty where that was asked for
+    """
+
+    tilings: Sequence[Tiling]
+    why: str
+
+
+Way = Copies | Mapped | Layers
+
+
+def way(
+    graph: Graph, tilings: Sequence[Tiling], params: GroupParams, *, copies: int | None, mapping: str = AUTO
+) -> Way:
+    """How the network runs; `OhmweaveError` if it cannot as it is asked to.
+
+    tilings  of its stages
+    copies   of the network on the chip; None for as many as make images leave faster
+    mapping  one of `MAPPINGS`
+    """
+    if mapping not in MAPPINGS:
+        raise OhmweaveError(f"the mapping must be one of {', '.join(MAPPINGS)}, not {mapping!r}")
+    if mapping == LAYERS:
+        why = ""
+    elif is_chain(graph, tilings, params):
+        return copied(tilings, params, copies)
+    else:
+        try:
+            return mapped(graph, params, copies)
+        except OhmweaveError as error:
+            if mapping == PIPELINE:
+                raise
+            why = str(error)
+    if copies not in (None, 1):
+        raise OhmweaveError(
+            f"copies are of networks whose layers all fit the chip at once, and {graph.name} runs layer by layer"
+            + (f": {why}" if why else "")
+        )
+    return Layers(tilings, why)
