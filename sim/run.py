@@ -37,7 +37,17 @@ from ohmweave.sim.ways import AUTO, LAYERS, PIPELINE, Layers, Way, way
 if TYPE_CHECKING:
     from ohmweave.sim.backends import Result
 
-__all__ = ["BACKENDS", "BUILDING", "CHECKING", "GOLDEN", "SIMULATING", "Outcome", "Progress", "run"]
+__all__ = [
+    "BACKENDS",
+    "BUILDING",
+    "CHECKING",
+    "GOLDEN",
+    "SIMULATING",
+    "Outcome",
+    "Progress",
+    "planned",
+    "run",
+]
 
 GOLDEN = "golden"
 #: What `run` takes as `backend`: the simulators of the netlist, the default first, the cycle
@@ -88,11 +98,9 @@ def run(
     """
     if backend not in BACKENDS:
         raise OhmweaveError(f"the backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
-    graph = network if isinstance(network, Graph) else from_network(network)
+    graph = _graph(network)
     # Also when only the golden model runs: the report is about a chip that the network fits.
-    tilings = [tiled(stage, params) for stage in _named_stages(network, graph)]
-    _check_adc(network, tilings, params)
-    chosen = way(graph, tilings, params, copies=copies, mapping=mapping)
+    chosen = planned(network, params, copies=copies, mapping=mapping)
     placed = _placed(chosen)
     if backend == GOLDEN and waves is not None:
         raise OhmweaveError("waveforms need a simulator, and the golden backend is none")
@@ -107,7 +115,7 @@ def run(
     else:
         chip = _Chip(params, backend, jobs, waves, told)
         if isinstance(chosen, Layers):
-            measured = _run_layers(graph, tilings, images, chip)
+            measured = _run_layers(graph, chosen.tilings, images, chip)
         else:
             measured = _run_pipeline(graph, _compiled(chosen, params), images, chip)
         told(CHECKING, 0, 0)
@@ -128,6 +136,20 @@ def run(
         versions=versions(PACKAGES.get(backend, ())),
     )
     return Outcome(report, measured.logits)
+
+
+def planned(
+    network: Network | Graph, params: GroupParams, *, copies: int | None = 1, mapping: str = AUTO
+) -> Way:
+    """How a network would run on a chip; `OhmweaveError` if it cannot."""
+    graph = _graph(network)
+    tilings = [tiled(stage, params) for stage in _named_stages(network, graph)]
+    _check_adc(network, tilings, params)
+    return way(graph, tilings, params, copies=copies, mapping=mapping)
+
+
+def _graph(network: Network | Graph) -> Graph:
+    return network if isinstance(network, Graph) else from_network(network)
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from ohmweave.params import PEParams
 from ohmweave.sim.frames import flits_per_frame
 from ohmweave.sim.mapping.cut import Piece, Stream
-from ohmweave.sim.pe_config import partial_bits
+from ohmweave.sim.pe_config import leaving_bits, partial_bits
 from ohmweave.sim.stage_program import blocks
+from ohmweave.sim.tiling import Tiling
 
-__all__ = ["Times", "piece_times", "stream_flits"]
+__all__ = ["Times", "piece_times", "stream_flits", "tiling_times"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,24 @@ def piece_times(piece: Piece, pe: PEParams) -> Times:
         sums=sums,
         flits_in=max(stream_flits(stream, pe) for stream in feeds),
         flits_out=flits_out,
+    )
+
+
+def tiling_times(tiling: Tiling, pe: PEParams) -> Times:
+    """Of a stage that is alone on the chip: its longest row of PEs, as often as it has to go round."""
+    stage, rounds = tiling.stage, len(tiling.rounds)
+    channels = max(behind - first for first, behind in tiling.passes)
+    together = sum(behind - first for first, behind in tiling.rounds[0]) // stage.merged
+    sums = tiling.windows * channels if len(tiling.shares) > 1 else 0
+    inputs, height, width = stage.sent_shape
+    bits_in = inputs * stage.main.bits + (0 if stage.side is None else together * stage.side.bits)
+    _, out_height, out_width = stage.result.shape
+    return Times(
+        array=rounds * tiling.windows * tiling.reads * blocks(channels, pe) * pe.array.read_cycles,
+        sums=rounds * flits_per_frame(sums, partial_bits(tiling), pe.link_bits),
+        flits_in=rounds * flits_per_frame(height * width, bits_in, pe.link_bits),
+        flits_out=rounds
+        * flits_per_frame(out_height * out_width * together, leaving_bits(stage), pe.link_bits),
     )
 
 

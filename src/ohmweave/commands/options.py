@@ -64,7 +64,7 @@ def mapping_option(function: Any) -> Any:
         type=click.Choice(MAPPINGS),
         default=MAPPINGS[0],
         show_default=True,
-        help="All layers on the chip at once (`pipeline`) or one after the other (`layers`); `auto`: at once if they fit.",
+        help="All layers on the chip at once (`pipeline`) or one by one (`layers`); `auto`: at once if they fit.",
     )(function)
 
 

@@ -1,0 +1,124 @@
+"""What a way of running a network comes to: stages, where they stand, and what bounds them, before anything runs."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ohmweave.params import GroupParams
+from ohmweave.rtl.group import STEPS, mesh_position
+from ohmweave.sim.compiler import compile_chain
+from ohmweave.sim.copies import Copies
+from ohmweave.sim.mapping.mapped import Mapped
+from ohmweave.sim.mapping.times import Times, piece_times, tiling_times
+from ohmweave.sim.ways import Layers, Way
+
+__all__ = ["StageUse", "Summary", "summary"]
+
+
+@dataclass(frozen=True)
+class StageUse:
+    """A stage: its PEs in each copy, the cycles that its slowest one is at work for an image, and what on."""
+
+    name: str
+    units: tuple[tuple[int, ...], ...]
+    times: Times
+
+    @property
+    def pes(self) -> int:
+        return sum(len(copy) for copy in self.units)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A network on a chip.
+
+    links     (unit, side that it leaves by, stage whose results it carries)
+    interval  cycles from image to image that the slowest stage, or the host's link, allows: a prediction
+    course    (PEs, slowest stage, its cycles) after each step of the allocation
+    why       it runs layer by layer; empty where all stages are on the chip at once, `links` and `units` where not
+    """
+
+    params: GroupParams
+    copies: int
+    stages: tuple[StageUse, ...]
+    links: tuple[tuple[int, int, str], ...]
+    interval: float
+    course: tuple[tuple[int, str, int], ...]
+    why: str = ""
+
+    @property
+    def pes(self) -> int:
+        """PEs that work; of a network that runs layer by layer, in its largest layer."""
+        counts = [stage.pes for stage in self.stages]
+        return max(counts) if self.why else sum(counts)
+
+    @property
+    def slowest(self) -> StageUse:
+        return max(self.stages, key=lambda stage: stage.times.longest)
+
+
+def summary(chosen: Way, params: GroupParams) -> Summary:
+    if isinstance(chosen, Mapped):
+        return _of_mapped(chosen)
+    if isinstance(chosen, Copies):
+        return _of_copies(chosen, params)
+    return _of_layers(chosen, params)
+
+
+def _of_mapped(chosen: Mapped) -> Summary:
+    cut, layout = chosen.allocation.cut, chosen.layout
+    firsts = [copy * chosen.block for copy in range(chosen.copies)]
+    stages = []
+    for name in dict.fromkeys(piece.stage.name for piece in cut.pieces):
+        pieces = cut.of(name)
+        units = tuple(tuple(first + layout.placement[piece] for piece in pieces) for first in firsts)
+        slowest = max(
+            (piece_times(piece, chosen.params.pe) for piece in pieces), key=lambda each: each.longest
+        )
+        stages.append(StageUse(name, units, slowest))
+    links = [
+        (first + unit, side, route.net.source.stage.name)
+        for first in firsts
+        for route in layout.routes
+        for unit, side in route.links
+    ]
+    course = [(step.pes, step.stage, step.times.longest) for step in chosen.allocation.steps]
+    return Summary(chosen.params, chosen.copies, tuple(stages), tuple(links), chosen.interval, tuple(course))
+
+
+def _of_copies(chosen: Copies, params: GroupParams) -> Summary:
+    """A chain: what its program says, since it places the layers itself."""
+    program = compile_chain(chosen.layers, params, copies=chosen.count)
+    stages = []
+    for layer, placed in zip(chosen.layers, program.stages, strict=True):
+        each = [tiling_times(tiling, params.pe) for tiling in layer.parts]
+        times = Times(
+            array=sum(part.array for part in each),
+            sums=0,
+            flits_in=each[0].flits_in,
+            flits_out=each[-1].flits_out,
+        )
+        stages.append(StageUse(placed.name, tuple((unit,) for unit in placed.units), times))
+    links = []
+    for before, after in pairwise(stages):
+        for (here,), (there,) in zip(before.units, after.units, strict=True):
+            (x, y), (to_x, to_y) = mesh_position(here), mesh_position(there)
+            links.append((here, STEPS.index((to_x - x, to_y - y)), before.name))
+    slowest = max(stages, key=lambda stage: stage.times.longest).times.longest
+    link = max(-(-stages[0].times.flits_in // min(params.entries, chosen.count)), stages[-1].times.flits_out)
+    return Summary(params, chosen.count, tuple(stages), tuple(links), max(slowest / chosen.count, link), ())
+
+
+def _of_layers(chosen: Layers, params: GroupParams) -> Summary:
+    stages = tuple(
+        StageUse(tiling.name, (tuple(range(tiling.pes)),), tiling_times(tiling, params.pe))
+        for tiling in chosen.tilings
+    )
+    return Summary(
+        params,
+        1,
+        stages,
+        (),
+        sum(stage.times.longest for stage in stages),
+        (),
+        chosen.why or "as it was asked to",
+    )

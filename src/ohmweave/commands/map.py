@@ -1,0 +1,145 @@
+"""`ohmweave map`: where a network's layers go on a chip, and what will bound it, without running anything."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ohmweave.commands.float_options import FloatChoices, float_options, is_float, load_integers
+from ohmweave.commands.options import (
+    arch_option,
+    check_output_folder,
+    copies_option,
+    mapping_option,
+    model_argument,
+    out_option,
+)
+from ohmweave.config import load_architecture
+from ohmweave.errors import OhmweaveError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ohmweave.sim.mapping.summary import Summary
+
+__all__ = ["command"]
+
+#: Grows when a field of map.json changes its meaning.
+SCHEMA = 1
+
+
+@click.command("map", short_help="Show where a network's layers go, and what bounds it.")
+@model_argument
+@arch_option
+@copies_option
+@mapping_option
+@out_option("Folder for map.svg and map.json.")
+@float_options
+def command(model: str, arch: str, copies: int | None, mapping: str, out: Path, **choices: Any) -> int:
+    """Map MODEL onto the accelerator: PEs of each layer, predicted cycles, the bottleneck; nothing is simulated.
+
+    MODEL is what `ohmweave run` takes. Prints a table and writes map.svg, the grid of PEs with the layers and the
+    streams between them, and map.json.
+    """
+    architecture = load_architecture(arch)
+    if is_float(model):
+        check_output_folder(out)
+
+    from rich.console import Console
+
+    from ohmweave.commands.terminal import output, progress_bars
+    from ohmweave.sim.mapping.drawing import drawing
+    from ohmweave.sim.mapping.summary import summary
+    from ohmweave.sim.run import planned
+
+    with progress_bars(Console(stderr=True)) as progress:
+        network, sentences = load_integers(model, FloatChoices(**choices), progress)
+        check_output_folder(out)
+        progress("mapping", 0, 0)
+        chosen = planned(network, architecture.params, copies=copies, mapping=mapping)
+        found = summary(chosen, architecture.params)
+    title = f"{network.name} on {architecture.name}"
+    record = {"schema": SCHEMA, "model": network.name, "arch": architecture.name, **_record(found)}
+    _write(out, {"map.svg": drawing(title, found), "map.json": json.dumps(record, indent=2) + "\n"})
+    console = output()
+    for sentence in sentences:
+        console.print(sentence, markup=False, soft_wrap=True)
+    _show(console, title, found)
+    console.print(f"wrote {out / 'map.svg'} and {out / 'map.json'}", markup=False)
+    return 0
+
+
+def _record(found: "Summary") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "mapping": "layers" if found.why else "pipeline",
+        "why": found.why or None,
+        "copies": found.copies,
+        "pes": found.pes,
+        "interval": found.interval,
+        "bottleneck": found.slowest.name,
+        "stages": [
+            {"name": stage.name, "pes": stage.pes, "units": stage.units, **asdict(stage.times)}
+            for stage in found.stages
+        ],
+        "course": [{"pes": pes, "stage": stage, "cycles": cycles} for pes, stage, cycles in found.course],
+    }
+
+
+def _show(console: "Console", title: str, found: "Summary") -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    console.print(Text(title, style="bold"))
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    if found.why:
+        facts.add_row("mapping", Text(f"one layer after the other: {found.why}"))
+        facts.add_row("cycles", f"{found.interval:,.0f} an image, configuration not counted (predicted)")
+    else:
+        copies = f", {found.copies} copies" if found.copies > 1 else ""
+        facts.add_row("mapping", f"all layers at once{copies}")
+        facts.add_row("interval", f"{found.interval:,.0f} cycles from image to image (predicted)")
+    facts.add_row("PEs", f"{found.pes} of {found.params.pes}")
+    slow = found.slowest
+    facts.add_row(
+        "slowest", Text(f"{slow.name}, {slow.times.longest:,} cycles, bound by its {slow.times.binds}")
+    )
+    for pes, stage, cycles in found.course[:-1]:
+        facts.add_row("", Text(f"with {pes} PEs it was {stage}, {cycles:,} cycles"))
+    console.print(facts)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("layer")
+    for column in ("PEs", "array", "partial sums", "input", "output"):
+        table.add_column(column, justify="right")
+    table.add_column("binds")
+    for each in found.stages:
+        times = each.times
+        numbers = (times.array, times.sums, times.flits_in, times.flits_out)
+        table.add_row(
+            Text(each.name),
+            str(each.pes),
+            *(f"{number:,}" if number else "–" for number in numbers),
+            times.binds,
+            style="bold" if each is slow else None,
+        )
+    console.print(table)
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    """All of the files, or none."""
+    from contextlib import ExitStack
+
+    from ohmweave.sim.npz import atomic_path, replaceable
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OhmweaveError(f"{folder} cannot be written: {error.strerror or error}") from None
+    for name in files:
+        replaceable(folder / name)
+    with ExitStack() as stack:
+        for name, text in files.items():
+            stack.enter_context(atomic_path(folder / name)).write_text(text)
