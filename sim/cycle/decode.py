@@ -18,7 +18,7 @@ from ohmweave.rtl.network.tree_node import FIRST_NODE_UNIT, RADIX, NodeRegister
 from ohmweave.rtl.pe import StageConfig
 from ohmweave.rtl.reram_half.row_mask import plane_shares
 from ohmweave.rtl.reram_half.signs import sign_scheme
-from ohmweave.rtl.switch import RoutesLayout, SwitchInput, SwitchOutput
+from ohmweave.rtl.switch import RoutesLayout, SwitchInput, SwitchOutput, Turns
 
 __all__ = ["ChipSettings", "NodeSettings", "PESettings", "chip_settings"]
 
@@ -28,7 +28,7 @@ class PESettings:
     """What one PE was told.
 
     stage       `StageConfig`, a constant with its fields
-    routes      for each output of the switch the input that it takes from
+    routes      for each output of the switch the input that it takes from, or its turns
     reram, arithmetic  the programs
     constants   (vectors, 4, lanes): of each vector and slot
     blocks      what the index table lists
@@ -37,7 +37,7 @@ class PESettings:
 
     unit: int
     stage: Any
-    routes: dict[SwitchOutput, SwitchInput]
+    routes: dict[SwitchOutput, SwitchInput | Turns]
     reram: list[Instruction]
     arithmetic: list[Instruction]
     constants: np.ndarray
@@ -130,8 +130,6 @@ def _pe(params: GroupParams, unit: int, told: list[tuple[int, int, int]], down: 
     if enabled is None:
         enabled = np.iinfo(np.int64).max
     stage = layout.from_bits(_bits(regions[Region.STAGE]) & ((1 << layout.size) - 1))
-    routes = RoutesLayout()
-    outputs = routes.from_bits(_bits(regions[Region.ROUTES]) & ((1 << routes.size) - 1))
     length = stage["reram"]["length"]
     last = max(
         (
@@ -144,13 +142,36 @@ def _pe(params: GroupParams, unit: int, told: list[tuple[int, int, int]], down: 
     return PESettings(
         unit=unit,
         stage=stage,
-        routes={output: SwitchInput(outputs["first"][output]) for output in SwitchOutput},
+        routes=_routes(unit, regions[Region.ROUTES]),
         reram=_program(unit, regions[Region.RERAM_PROGRAM], length, Half.RERAM, params, stage),
         arithmetic=_program(unit, regions[Region.ARITHMETIC_PROGRAM], last, Half.ARITHMETIC, params, stage),
         constants=_constants(params, regions[Region.CONSTANTS]),
         blocks=_blocks(params, regions[Region.INDEX]),
         enabled=enabled,
     )
+
+
+def _routes(unit: int, words: Mapping[int, int]) -> dict[SwitchOutput, SwitchInput | Turns]:
+    layout = RoutesLayout()
+    told = layout.from_bits(_bits(words) & ((1 << layout.size) - 1))
+    routes: dict[SwitchOutput, SwitchInput | Turns] = {}
+    for output in SwitchOutput:
+        routes[output] = first = SwitchInput(told["first"][output])
+        flits = told["flits"][output]
+        if told["turns"] >> output & 1 and flits["first"]:
+            second = SwitchInput(told["second"][output])
+            routes[output] = Turns(first, flits["first"], second, flits["second"])
+    readers: dict[SwitchInput, set[SwitchInput | Turns]] = {}
+    for source in routes.values():
+        for each in (source.first, source.second) if isinstance(source, Turns) else (source,):
+            readers.setdefault(each, set()).add(source)
+    for each, sources in readers.items():
+        # Which flits an output misses while it takes from elsewhere would depend on time.
+        if each != SwitchInput.CLOSED and len(sources) > 1:
+            raise OhmweaveError(
+                f"the cycle model has outputs that share an input take the same turns, and those of PE {unit} do not"
+            )
+    return routes
 
 
 def _bits(words: Mapping[int, int]) -> int:

@@ -11,8 +11,10 @@ from ohmweave.sim.cycle.compiled import process
 from ohmweave.sim.cycle.state import (
     AWAKE,
     C_BIT,
+    C_FLITS,
     C_FROM,
-    C_WANTED,
+    C_INPUTS,
+    C_TURNS,
     CORE_TAKEN,
     M_DEAL,
     M_TURN,
@@ -27,16 +29,19 @@ from ohmweave.sim.cycle.state import (
     N_UP_SWITCH,
     N_UP_TAKEN,
     SN_VALID,
+    SW_COUNT,
+    SW_LATER,
     SW_LOAD,
     SW_OFFERED,
     SW_SPARE,
     SW_SWITCH,
     SW_TAKEN,
+    SW_WANTED,
 )  # fmt: skip
 
 __all__ = ["collect", "distribute", "switch_moves", "switch_takes"]
 
-INPUTS = 6
+INPUTS, OUTPUTS = 6, 8
 TREE, CORE = 0, 5
 RADIX = 4
 #: Outputs that the PE itself takes flits from.
@@ -44,17 +49,35 @@ RECEIVING = 0b111
 
 
 @process
+def _turns(s: np.ndarray, c: np.ndarray, loaded: int) -> None:
+    """Outputs with turns took a flit: those whose turn is over go on to their other input."""
+    for n in range(OUTPUTS):
+        if loaded >> n & 1 == 0:
+            continue
+        now = s[SW_LATER] >> n & 1
+        s[SW_COUNT + n] += 1
+        if s[SW_COUNT + n] != c[C_FLITS + now * OUTPUTS + n]:
+            continue
+        s[SW_COUNT + n] = 0
+        s[SW_LATER] ^= 1 << n
+        s[SW_WANTED + c[C_INPUTS + now * OUTPUTS + n]] &= ~(1 << n)
+        following = c[C_INPUTS + (1 - now) * OUTPUTS + n]
+        if following >= 0:
+            s[SW_WANTED + following] |= 1 << n
+
+
+@process
 def switch_takes(pes: np.ndarray, settings: np.ndarray, p: int, tree: int) -> int:
     """What the switch of PE `p` takes in this cycle; 1 if it takes the flit of the tree, if one is there (`tree`).
 
-    A flit is taken when every output that selects its input can load it.
+    A flit is taken when every output that selects its input now can load it.
     """
     s, c = pes[p], settings[p]
     can_load = ~(s[SW_SWITCH] & s[SW_SPARE])
     load = 0
     taken = 0
     for i in range(INPUTS):
-        wanted = c[C_WANTED + i]
+        wanted = s[SW_WANTED + i]
         if wanted == 0 or can_load & wanted != wanted:
             continue
         if i == TREE:
@@ -72,6 +95,8 @@ def switch_takes(pes: np.ndarray, settings: np.ndarray, p: int, tree: int) -> in
             pes[source, SW_TAKEN] |= bit
         load |= wanted
     s[SW_LOAD] = load
+    if load & c[C_TURNS] != 0:
+        _turns(s, c, load & c[C_TURNS])
     return taken
 
 

@@ -57,7 +57,10 @@ BUFFER_0, BUFFER_1 = 170, 190
     CO_VALID, CO_LAST, CO_STORE, WN_VALID,
 ) = range(15)  # fmt: skip
 
-PE_STATE = 210
+# Switch: outputs that each input goes to at the moment, flits of each output's present turn, outputs in their second.
+SW_WANTED, SW_COUNT, SW_LATER = 210, 216, 224
+
+PE_STATE = 225
 
 # Settings of a PE.
 (C_LENGTH, C_WINDOWS_0, C_WINDOWS_1, C_IN_PLACE, C_POOLING, C_SECOND, C_READ_CYCLES, C_VECTOR_BLOCKS) = range(
@@ -76,9 +79,11 @@ C_BUFFER_0, C_BUFFER_1 = 70, 90
     B_KERNEL, B_PAD, B_STRIDE, B_SKIP, B_FIRST_ROWS, B_FIRST_COLUMNS, B_NEXT_COLUMNS, B_SLOTS, B_WIDTH, B_HEIGHT,
     B_LAST_X, B_LAST_Y, B_STORES,
 ) = range(13)  # fmt: skip
-# Outputs of the switch that each of its inputs goes to, and whose output and which bit each input comes from.
-C_WANTED, C_FROM, C_BIT = 110, 116, 122
-PE_CONFIG = 128
+# Whose output and which bit each input of the switch comes from.
+C_FROM, C_BIT = 110, 116
+# Outputs that take turns; the input of each output's first and second turn, and their flits.
+C_TURNS, C_INPUTS, C_FLITS = 122, 123, 139
+PE_CONFIG = 155
 
 # An instruction of the ReRAM half.
 (

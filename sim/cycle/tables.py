@@ -13,7 +13,7 @@ from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, node_unit
 from ohmweave.rtl.isa import Batch, Class, ControlOp, Destination, Format, Operand, Place, ReadOp, When
 from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.rtl.reram_half.signs import sign_scheme
-from ohmweave.rtl.switch import SwitchInput, SwitchOutput
+from ohmweave.rtl.switch import SwitchInput, SwitchOutput, Turns
 from ohmweave.sim.cycle import state as st
 from ohmweave.sim.cycle.decode import ChipSettings, NodeSettings, PESettings
 
@@ -59,7 +59,7 @@ def tables(params: GroupParams, chip: ChipSettings) -> Tables:
     for row, unit in enumerate(units):
         pe = chip.pes[unit]
         _pe_settings(settings[row], params, pe)
-        _routes(settings[row], params, pe, rows)
+        _routes(pes[row], settings[row], params, pe, rows)
         for place, instruction in enumerate(pe.reram):
             _reram(reram[row, place], params, pe, instruction)
         for place, instruction in enumerate(pe.arithmetic):
@@ -102,11 +102,17 @@ def _pe_settings(c: np.ndarray, params: GroupParams, pe: PESettings) -> None:
         c[base + st.B_STORES] = p.buffer.max_kernel > 6 and buffer["first_columns"] == 7
 
 
-def _routes(c: np.ndarray, params: GroupParams, pe: PESettings, rows: dict[int, int]) -> None:
+def _routes(s: np.ndarray, c: np.ndarray, params: GroupParams, pe: PESettings, rows: dict[int, int]) -> None:
     c[st.C_FROM : st.C_FROM + 6] = -1
     for output, source in pe.routes.items():
-        if source != SwitchInput.CLOSED:
-            c[st.C_WANTED + source - 1] |= 1 << output
+        first = source.first if isinstance(source, Turns) else source
+        if first != SwitchInput.CLOSED:
+            s[st.SW_WANTED + first - 1] |= 1 << output
+        if isinstance(source, Turns):
+            c[st.C_TURNS] |= 1 << output
+            for place, (each, flits) in enumerate((source[:2], source[2:])):
+                c[st.C_INPUTS + place * len(SwitchOutput) + output] = each - 1
+                c[st.C_FLITS + place * len(SwitchOutput) + output] = flits
     x, y = mesh_position(pe.unit)
     for side, (dx, dy) in enumerate(STEPS):
         if not (0 <= x + dx < params.side and 0 <= y + dy < params.side):

@@ -1,6 +1,6 @@
 """What the numbers are: whole streams of flits, pixels, windows and vectors at once, in their order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from ohmweave.rtl.fill import FILL_VALUES
 from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, node_unit
 from ohmweave.rtl.isa import Class, Place, ReadOp
 from ohmweave.rtl.network.tree_node import RADIX
-from ohmweave.rtl.switch import SwitchInput, SwitchOutput
+from ohmweave.rtl.switch import SwitchInput, SwitchOutput, Turns
 from ohmweave.sim.cycle.array import Reads
 from ohmweave.sim.cycle.decode import ChipSettings, NodeSettings, PESettings
 from ohmweave.sim.cycle.lanes import Inputs, Program
@@ -45,6 +45,7 @@ class _Chip:
         self._params, self._chip, self._levels = params, chip, levels
         self._host = host
         self._sent: dict[int, np.ndarray | None] = {}
+        self._merged: dict[tuple[int, Turns], np.ndarray] = {}
 
     def collected(self, level: int, index: int) -> np.ndarray:
         """What a node of the collection tree, or below the last level a PE, gives."""
@@ -57,16 +58,13 @@ class _Chip:
         if not node.turns[child]:
             return self.collected(level + 1, index * RADIX + child)
         order = [(child + step) % RADIX for step in range(RADIX)]
-        turns = [(each, node.turns[each]) for each in order if node.turns[each]]
-        parts = [self.collected(level + 1, index * RADIX + each) for each, _ in turns]
-        rounds = min(len(part) // turn for part, (_, turn) in zip(parts, turns, strict=True))
-        return np.concatenate(
+        return _in_turn(
             [
-                part[: rounds * turn].reshape(rounds, turn)
-                for part, (_, turn) in zip(parts, turns, strict=True)
-            ],
-            axis=1,
-        ).reshape(-1)
+                (self.collected(level + 1, index * RADIX + each), node.turns[each])
+                for each in order
+                if node.turns[each]
+            ]
+        )
 
     def _tree(self, unit: int) -> np.ndarray:
         """The flits that the distribution tree leads to a PE."""
@@ -99,6 +97,21 @@ class _Chip:
         """The flits that an output of a PE's switch gives."""
         pe = self._chip.pes.get(unit)
         source = SwitchInput.CLOSED if pe is None else pe.routes[output]
+        if not isinstance(source, Turns):
+            return self._input(unit, source)
+        # Outputs that have the same turns take the same flits.
+        if (unit, source) not in self._merged:
+            second = self._input(unit, source.second)
+            self._merged[unit, source] = _in_turn(
+                [
+                    (self._input(unit, source.first), source.first_flits),
+                    (second, source.second_flits or len(second) + 1),
+                ]
+            )
+        return self._merged[unit, source]
+
+    def _input(self, unit: int, source: SwitchInput) -> np.ndarray:
+        """The flits that come to an input of a PE's switch."""
         if source == SwitchInput.CLOSED:
             return self._none
         if source == SwitchInput.TREE:
@@ -130,6 +143,18 @@ class _Chip:
                 f"the cycle model follows streams that lead in no circle, and PE {unit} is in one"
             )
         return found
+
+
+def _in_turn(turns: Sequence[tuple[np.ndarray, int]]) -> np.ndarray:
+    """Streams put together: of each so many flits, and so on until the one whose turn it is has none left."""
+    rounds = min(len(stream) // length for stream, length in turns)
+    whole = [stream[: rounds * length].reshape(rounds, length) for stream, length in turns]
+    parts = [np.concatenate(whole, axis=1).reshape(-1)]
+    for stream, length in turns:
+        parts.append(stream[rounds * length : (rounds + 1) * length])
+        if len(parts[-1]) < length:
+            break
+    return np.concatenate(parts)
 
 
 @dataclass
