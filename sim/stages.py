@@ -141,6 +141,8 @@ class Stage:
     @property
     def pixels(self) -> Pair:
         """Height and width of what the convolution gives, before it is pooled."""
+        if self.whole_frame:
+            return (1, 1)
         height, width = self.conv_size
         return (height, width * self.merged)
 

@@ -13,6 +13,7 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
 from ohmweave.sim.graph import Graph, Tensor
 from ohmweave.sim.mapping.connect import channelwise, connected, narrowed
+from ohmweave.sim.mapping.flow import check_flow
 from ohmweave.sim.merging import merged
 from ohmweave.sim.pe_config import leaving_bits
 from ohmweave.sim.stages import Stage
@@ -76,6 +77,9 @@ class Piece:
     def final(self) -> bool:
         return self.place == len(self.tiling.shares) - 1
 
+    def reads(self, stream: Stream) -> bool:
+        return stream in (self.main, self.side)
+
     @property
     def before(self) -> "Piece | None":
         """The piece whose slice of the stream stands before this one's."""
@@ -106,6 +110,7 @@ class Cutter:
         self._pe = pe
         self._tilings: dict[Stage, Tiling] = {}
         self.stages = connected(graph)
+        check_flow(self.stages, pe)
         self._alone = {stage for stage in self.stages if channelwise(stage)}
 
     def cut(self, rows: Mapping[str, int] | None = None) -> Cut:

@@ -27,8 +27,13 @@ class Layout:
 def laid_out(cut: Cut, units: Sequence[int], entry: Sequence[int]) -> Layout:
     """Pieces on some units, and streams over the links between these.
 
-    entry  units on which pieces that read the image may stand
+    entry  units on which pieces that read the image may stand, the first of `units`
     """
+    readers = sum(piece.reads(cut.image) for piece in cut.pieces)
+    if readers > len(entry):
+        raise OhmweaveError(
+            f"the image goes to {readers} pieces, and a branch of the tree to {len(entry)} PEs"
+        )
     placement = improved(cut, ranked(cut, units), units, entry=entry)
     crowded: Counter[int] = Counter()
     for seed in range(TRIES):

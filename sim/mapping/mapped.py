@@ -9,7 +9,7 @@ from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.sim.graph import Graph
 from ohmweave.sim.mapping.allocate import Allocation, allocated
 from ohmweave.sim.mapping.layout import Layout, laid_out
-from ohmweave.sim.mapping.program import compile_mapped
+from ohmweave.sim.mapping.program import compile_mapped, piece_plan
 from ohmweave.sim.mapping.times import stream_flits
 from ohmweave.sim.program import Program
 
@@ -60,6 +60,8 @@ def mapped(graph: Graph, params: GroupParams, copies: int | None = 1) -> Mapped:
             )
         try:
             allocation = allocated(graph, params.pe, params.pes // count)
+            for piece in allocation.cut.pieces:
+                piece_plan(piece, params)  # refuses what no PE can do
         except OhmweaveError:
             if not choices:
                 raise

@@ -32,7 +32,7 @@ def nets(cut: Cut) -> list[Net]:
     for piece in cut.pieces:
         if piece.main is not cut.image:
             sinks[piece.main.source].append((piece, Port.MAIN))
-        if piece.side is not None:
+        if piece.side is not None and piece.side is not cut.image:
             sinks[piece.side.source].append((piece, Port.SHORTCUT))
         if piece.partial is not None:
             sinks[piece.partial].append((piece, Port.SIDE))

@@ -25,9 +25,13 @@ SPREAD = 0.3
 
 
 def ranked(cut: Cut, units: Sequence[int]) -> Placement:
-    """Pieces in their order on PEs in theirs: a PE's number counts quads, and quads of quads."""
+    """Pieces in their order on PEs in theirs: a PE's number counts quads, and quads of quads.
+
+    Those that read the image come first, wherever else they belong, since only some PEs may.
+    """
     assert len(cut.pieces) <= len(units)
-    return dict(zip(cut.pieces, units, strict=False))
+    pieces = sorted(cut.pieces, key=lambda piece: not piece.reads(cut.image))
+    return dict(zip(pieces, units, strict=False))
 
 
 def distance(cut: Cut, placement: Mapping[Piece, int]) -> int:
@@ -70,7 +74,7 @@ def improved(
     at = {spot: index for index, spot in enumerate(spots)}
     beside = [[at[x + dx, y + dy] for dx, dy in STEPS if (x + dx, y + dy) in at] for x, y in spots]
     allowed = [unit in set(entry) for unit in units]
-    reads_image = [piece.main is cut.image for piece in pieces]
+    reads_image = [piece.reads(cut.image) for piece in pieces]
     spot_of = [units.index(placement[piece]) for piece in pieces]
     on_spot: list[int | None] = [None] * len(units)
     for index, spot in enumerate(spot_of):

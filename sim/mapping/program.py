@@ -11,10 +11,10 @@ from ohmweave.sim.mapping.cut import Cut, Piece
 from ohmweave.sim.mapping.layout import Layout
 from ohmweave.sim.mapping.nets import Port
 from ohmweave.sim.mapping.route import Route
-from ohmweave.sim.pe_config import Share, SideLink, plan, share_config
+from ohmweave.sim.pe_config import Plan, Share, SideLink, plan, share_config
 from ohmweave.sim.program import Inbound, Outbound, Placed, Program
 
-__all__ = ["compile_mapped", "piece_share"]
+__all__ = ["compile_mapped", "piece_plan"]
 
 RECEIVERS = {
     Port.MAIN: SwitchOutput.MAIN,
@@ -29,7 +29,7 @@ def compile_mapped(cut: Cut, layout: Layout, params: GroupParams, *, copies: int
     copies  of the network, each on pes / copies PEs; the flits of as many frames are dealt out to them in turn
     """
     block = params.pes // copies
-    shares = {piece: piece_share(piece, params) for piece in cut.pieces}
+    shares = {piece: _share(piece, params) for piece in cut.pieces}
     routes = _routes(cut, layout, params)
     parts: list[tuple[int, Share | None, Routes]] = []
     for copy in range(copies):
@@ -40,7 +40,7 @@ def compile_mapped(cut: Cut, layout: Layout, params: GroupParams, *, copies: int
         # Switches of PEs that have no piece pass streams on.
         passing = sorted(set(routes) - set(layout.placement.values()))
         parts += [(copy * block + unit, None, routes[unit]) for unit in passing]
-    entries = [layout.placement[piece] for piece in cut.pieces if piece.main is cut.image]
+    entries = [layout.placement[piece] for piece in cut.pieces if piece.reads(cut.image)]
     leaves = layout.placement[cut.output.source]
     outbound = Outbound(cut.output.tensor.shape, cut.output.bits, signed=cut.output.tensor.raw)
     flits_out = flits_per_frame(outbound.numbers, outbound.bits, params.pe.link_bits)
@@ -66,8 +66,8 @@ def compile_mapped(cut: Cut, layout: Layout, params: GroupParams, *, copies: int
     )
 
 
-def piece_share(piece: Piece, params: GroupParams) -> Share:
-    """What a piece's PE is sent; `OhmweaveError` names the stage if no PE can do it."""
+def piece_plan(piece: Piece, params: GroupParams) -> Plan:
+    """What a piece's PE does; `OhmweaveError` names the stage if no PE can."""
     side = None
     if piece.side is not None:
         assert piece.tiling.stage.side is not None
@@ -79,7 +79,7 @@ def piece_share(piece: Piece, params: GroupParams) -> Share:
             apart=True,
         )
     try:
-        made = plan(
+        return plan(
             piece.tiling,
             params.pe,
             tile=piece.place,
@@ -90,6 +90,10 @@ def piece_share(piece: Piece, params: GroupParams) -> Share:
         )
     except OhmweaveError as error:
         raise OhmweaveError(f"{piece.stage.name} does not fit a PE: {error}") from None
+
+
+def _share(piece: Piece, params: GroupParams) -> Share:
+    made = piece_plan(piece, params)
     return share_config(made, piece.tiling, params.pe, tile=piece.place, outs=piece.outs)
 
 
@@ -98,8 +102,11 @@ def _routes(cut: Cut, layout: Layout, params: GroupParams) -> dict[int, Routes]:
     found: dict[int, Routes] = {unit: {} for unit in layout.placement.values()}
     comes = {route.net.source: route.comes for route in layout.routes}
     for piece in cut.pieces:
+        routes = found[layout.placement[piece]]
         if piece.main is cut.image:
-            found[layout.placement[piece]][SwitchOutput.MAIN] = SwitchInput.TREE
+            routes[SwitchOutput.MAIN] = SwitchInput.TREE
+        if piece.side is cut.image:
+            routes[SwitchOutput.SHORTCUT] = SwitchInput.TREE
     for route in layout.routes:
         source = layout.placement[route.net.source]
         own = _leaving(route.net.source, layout.placement, comes, params)

@@ -67,14 +67,15 @@ def model(tmp_path, monkeypatch):
 
 
 RUN = ["run", "model.onnx", "--arch", "tiny", "--calibration", "images.npz", "--images", "images.npz"]
+LAYERED = [*RUN, "--mapping", "layers"]
 
 
 def test_onnx_model_on_the_netlist(model, capsys):
     """Its logits are those of the golden backend; the report says how it ran and what is left to the host."""
-    assert cli.main([*RUN, "--backend", "golden", "--out", "golden"]) == 0
+    assert cli.main([*LAYERED, "--backend", "golden", "--out", "golden"]) == 0
     expected = np.load(model / "golden" / "logits.npy")
     assert len(np.unique(expected)) > 1
-    assert cli.main([*RUN, "--out", "netlist"]) == 0
+    assert cli.main([*LAYERED, "--out", "netlist"]) == 0
     assert (np.load(model / "netlist" / "logits.npy") == expected).all()
     out = capsys.readouterr().out
     assert out.count("Softmax of node end at the end is left to the host") == 2
@@ -108,7 +109,7 @@ def test_mismatch_is_exit_code_1(model, monkeypatch, capsys):
         return run_module._Measured(logits, None, [], sim)
 
     monkeypatch.setattr(run_module, "_run_layers", wrong)
-    assert cli.main(RUN) == 1
+    assert cli.main(LAYERED) == 1
     assert "1 of 2 images differ from the golden model" in capsys.readouterr().out
     assert json.loads((model / "out" / "result.json").read_text())["mismatches"] == 1
 
@@ -116,7 +117,7 @@ def test_mismatch_is_exit_code_1(model, monkeypatch, capsys):
 def test_waves_of_several_layers_are_refused(model, capsys):
     """Before anything is built."""
     before = sorted(path.name for path in model.iterdir())
-    assert cli.main([*RUN, "--waves", "a.vcd"]) == 2
+    assert cli.main([*LAYERED, "--waves", "a.vcd"]) == 2
     assert capsys.readouterr().err == (
         "ohmweave: waveforms are of one configuration of the chip, and this network needs several\n"
     )

@@ -56,7 +56,7 @@ def graph_mismatches(seed: int, backend: str = "cxxrtl", images: int = 2, params
     channels, height, width = graph.input.shape
     pixels = np.random.default_rng(seed).integers(0, 256, (images, height, width, channels)).astype(np.uint8)
     return run(
-        graph, ImageSet("random", pixels, None), params, arch="tiny", backend=backend
+        graph, ImageSet("random", pixels, None), params, arch="tiny", backend=backend, mapping="layers"
     ).report.mismatches
 
 
