@@ -22,9 +22,10 @@ class Sequencer(Component):
 
     A body is one run of a program, for one vector of one pixel. `post` starts when a RESULT vector waits that no
     body has been started for and, for the first vector of a pixel, fewer than `PIXELS` pixels are on their way to
-    the buffer; `pool` starts when a window waits whose last body has not been started. `post` goes first. With `second`
-    `pool` starts for the RESULT vectors of buffer 1's windows, which then are none of `post`'s. A body that has been
-    started is fetched to its end. Before all bodies each program's first instruction is fetched once,
+    the buffer; `pool` starts when a window waits whose last body has not been started. `post` goes first, so that the
+    array does not wait for windows that could: no `pool` starts before the last `post` has taken its vector. With
+    `second` `pool` starts for the RESULT vectors of buffer 1's windows, which then are none of `post`'s. A body that
+    has been started is fetched to its end. Before all bodies each program's first instruction is fetched once,
     as a `probe`: `skip` then tells whether bodies begin with the second.
 
     Parameters: params, of the PE.
@@ -84,7 +85,13 @@ class Sequencer(Component):
                 & (~post.head | (pixels < PIXELS))
             ),
             waiting[1].eq(
-                self.config.pool.enable & Mux(second, fresh & self.result_src, self.window & ~window_claimed)
+                self.config.pool.enable
+                & Mux(
+                    second,
+                    fresh & self.result_src,
+                    # While a result is still to be taken another may wait behind it, which goes first.
+                    self.window & ~window_claimed & ~(self.result & result_claimed),
+                )
             ),
             probes.eq(Cat(self.config.post.enable, self.config.pool.enable) & ~probed),
             self.valid.eq(self.ready & Mux(probing, probes.any(), running | waiting.any())),

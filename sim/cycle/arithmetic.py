@@ -177,7 +177,8 @@ def _fetch(
         and not (second != 0 and source != 0)
         and (s[x + NX_LATER] != 0 or s[SQ_PIXELS] < PIXELS)
     )
-    waits = fresh and source != 0 if second else window != 0 and s[SQ_WINDOW] == 0
+    # While a result is still to be taken by a body that has started another may wait behind it, which goes first.
+    waits = fresh and source != 0 if second else window != 0 and s[SQ_WINDOW] == 0 and (result == 0 or fresh)
     starts_pool = pool != 0 and waits
     if not starts_post and not starts_pool:
         return 0
