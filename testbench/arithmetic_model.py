@@ -27,6 +27,7 @@ NETWORK, BUFFER = 1, 2
 U4, U8, U16, WIDE = range(4)
 EACH, FRAME = 1, 2
 LAST = 1
+WINDOW_WORDS = 9
 
 
 def instruction(kind: int, **values: int) -> int:
@@ -212,11 +213,13 @@ class Machine:
 
     def _window(self, vector: int, pixel: int, count: int) -> list[int]:
         found = []
-        for channel in range(self.lanes * vector, self.lanes * vector + count):
-            value = 0
-            if channel < self._plane():
+        for each in range(self.lanes * vector, self.lanes * vector + count):
+            value, word, channel = 0, pixel, each
+            if self.groups == 0 and self._plane() % self.lanes == 0:  # further words have the channels behind
+                word, channel = pixel + each // self._plane(), each % self._plane()
+            if channel < self._plane() and word < WINDOW_WORDS:
                 for plane in range(1 << self.planes):
-                    lane = pixel * (self.buffer_lanes >> self.groups) + plane * self._plane() + channel
+                    lane = word * (self.buffer_lanes >> self.groups) + plane * self._plane() + channel
                     value |= self.windows[0][lane] << self.act_bits * plane
             found.append(value)
         return found + [0] * (self.lanes - count)

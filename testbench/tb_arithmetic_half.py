@@ -57,14 +57,16 @@ async def requantised(dut: Any) -> None:
 
 @cocotb.test()
 async def residual(dut: Any) -> None:
-    """ReLU and a shortcut, from the second buffer by windows of one pixel or from the side input."""
+    """A shortcut, from the second buffer by windows of one pixel, of a word or more, or from the side input."""
     tb = TB(dut)
     await start(dut)
     data = Data(2)
     for operand in (WINDOW, SIDE):
         for planes in (0, 1, 2):
             limit = min(BUFFER_LANES >> planes, LANES * VECTORS)
-            for channels in sorted({1, limit}):
+            # Words of whole vectors: a pixel may have several.
+            wide = LANES * VECTORS if (BUFFER_LANES >> planes) % LANES == 0 else limit
+            for channels in sorted({1, limit, min(limit + LANES - 1, wide), wide}):
                 program = [
                     a_type(MUL, operand, K[2], des=R[0], forward=0),
                     a_type(ADD, RESULT, R[0]),

@@ -1,5 +1,7 @@
 """Arithmetic half against an interpreter of its instructions, on every simulator."""
 
+from dataclasses import replace
+
 import pytest
 
 from ohmweave.rtl.arithmetic.half import ArithmeticHalf
@@ -7,6 +9,9 @@ from ohmweave.rtl.netlist import emit_rtlil, emit_verilog
 from ohmweave.testbench.pe_cases import PES
 from ohmweave.testbench.runner import available, run_testbench
 
+#: Vectors of 2 channels: words of one, two and four of them, as at full size, by activations of 4, 2 planes and one.
+SHORT = replace(PES["tiny"], array=replace(PES["tiny"].array, colmux=8), vector_blocks=1)
+CASES = PES | {"short": SHORT}
 PROGRAMS, TIMES = ("tb_arithmetic_half", None, 9), ("tb_arithmetic_times", None, 6)
 #: Larger sizes are slow to build and to drive.
 FEW = ("tb_arithmetic_half", "(requantised|pooled_windows|random_programs_at_once)$", 3)
@@ -14,6 +19,7 @@ RUNS = [
     ("icarus", "tiny", *PROGRAMS),
     ("icarus", "tiny", *TIMES),
     ("icarus", "wide", *FEW),
+    ("icarus", "short", "tb_arithmetic_half", "(residual|pooled_windows|random_programs)$", 3),
     ("verilator", "tiny", *TIMES),
     ("verilator", "full", *FEW),
 ]
@@ -23,7 +29,7 @@ RUNS = [
 def test_arithmetic_half(simulator: str, case: str, testbench: str, testcase: str | None, tests: int) -> None:
     if not available(simulator):
         pytest.skip(f"{simulator} is not installed")
-    params = PES[case]
+    params = CASES[case]
     known = {
         "lanes": params.alu_lanes,
         "lane_bits": params.lane_bits,
