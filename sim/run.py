@@ -21,6 +21,7 @@ from ohmweave.params import GroupParams
 from ohmweave.sim import golden, graph_golden
 from ohmweave.sim.cache import is_full
 from ohmweave.sim.compiler import compile_chain, tiled
+from ohmweave.sim.connections import check_connections
 from ohmweave.sim.copies import Copies
 from ohmweave.sim.graph import Graph, from_network
 from ohmweave.sim.images import ImageSet
@@ -226,6 +227,7 @@ class _Chip:
         # The backends bring the whole hardware generator with them, which the golden model does without.
         from ohmweave.sim.backends import Job, simulate
 
+        check_connections(program)
         job = Job.of(program, frames)
         with _whole(self.waves) as unfinished:
             return simulate(
