@@ -1,5 +1,7 @@
 """Named configurations: the accelerators that the generator makes out of the box."""
 
+from dataclasses import replace
+
 from ohmweave.params import ArrayParams, BufferParams, GroupParams, PEParams
 
 __all__ = ["PRESETS"]
@@ -26,10 +28,15 @@ def _re_reram(
     )
 
 
+# The paper's PE group, Table V: 16 PEs, 1152×256 cells, 6×128×224 convolution buffer.
+# 51 cycles to write a row: PipeLayer's 50.88 ns at 1 GHz.
+_GROUP = _re_reram(lanes=128, width=224, cols=256, colmux=16, levels=2, write_cycles=51)
+
 PRESETS: dict[str, GroupParams] = {
-    # The paper's PE group, Table V: 16 PEs, 1152×256 cells, 6×128×224 convolution buffer.
-    # 51 cycles to write a row: PipeLayer's 50.88 ns at 1 GHz.
-    "re-reram": _re_reram(lanes=128, width=224, cols=256, colmux=16, levels=2, write_cycles=51),
+    "re-reram": _GROUP,
+    # The paper's chip: 256 of these PEs. Images enter above each quarter of them, since a single link of 16 bits
+    # into the root would hold ResNet-34 to 37,632 cycles an image.
+    "re-reram-256": replace(_GROUP, levels=4, entries=4),
     # A few rows and columns of the same, for fast tests and formal proofs.
     "tiny": _re_reram(lanes=8, width=16, cols=16, colmux=4, levels=1, write_cycles=3),
 }
