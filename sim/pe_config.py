@@ -22,6 +22,7 @@ from ohmweave.rtl.side_receiver import side_config
 from ohmweave.rtl.splitter import splitter_config
 from ohmweave.rtl.spreader import spreader_config
 from ohmweave.sim.graph_base import RAW_BITS
+from ohmweave.sim.second_buffer import side_words
 from ohmweave.sim.stage_program import Arithmetic, arithmetic, blocks, constants, reading
 from ohmweave.sim.stages import Stage
 from ohmweave.sim.tiling import Columns, Tiling
@@ -214,7 +215,7 @@ def plan(
     settings: dict[str, Any] = {
         "buffers": [
             main_buffer(tiling, pe, tile).config,
-            _second_buffer(tiling, pe, beside) if final else {},
+            _second_buffer(tiling, pe, beside, channels) if final else {},
         ],
         "main": main_receiver(tiling, pe, tile, link_channels, link_first),
         "spreader": spreader(tiling, pe, tile),
@@ -238,6 +239,7 @@ def plan(
             first=beside.first,
             taken=channels,
             planes=stage.side.bits // pe.buffer.act_bits,
+            kernel=(1, side_words(stage, pe, channels)),
         )
     if not first:
         settings["side"] = side_config(
@@ -355,7 +357,7 @@ def main_buffer(tiling: Tiling, pe: PEParams, tile: int) -> Convolution:
     )
 
 
-def _second_buffer(tiling: Tiling, pe: PEParams, side: SideLink | None) -> Mapping[str, Any]:
+def _second_buffer(tiling: Tiling, pe: PEParams, side: SideLink | None, channels: int) -> Mapping[str, Any]:
     """What waits for the arithmetic half: pixels of the side tensor for its results, or its results for the pool."""
     stage = tiling.stage
     if stage.pool is not None:
@@ -366,8 +368,13 @@ def _second_buffer(tiling: Tiling, pe: PEParams, side: SideLink | None) -> Mappi
             pe.buffer, pool.kernel, pool.stride, pool.pads[:2], height, width, out=(out_height, out_width)
         ).config
     if side is not None:
-        # One window a result; what lies beside them on the link, pixel for pixel, is not looked at.
-        return conv_config(pe.buffer, 1, side.stride, 0, *side.size, out=stage.conv_size).config
+        # One window a result; what lies beside them on the link, pixel for pixel, is not looked at. A pixel is one
+        # word, or several next to each other.
+        words = side_words(stage, pe, channels)
+        (height, width), (down, along) = side.size, side.stride
+        return conv_config(
+            pe.buffer, (1, words), (down, along * words), 0, height, width * words, out=stage.conv_size
+        ).config
     return {}
 
 

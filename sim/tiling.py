@@ -2,7 +2,8 @@
 
 Rows: a PE takes as many channels of the input as its convolution buffer holds for the kernel; a stage of more is
 split over PEs that add partial sums up. Kernels of one pixel use more of the array: the receiver cuts a pixel of many
-channels into several words next to each other, which a window of that many columns puts together again.
+channels into several words next to each other, which a window of that many columns puts together again. The pixels of
+a side tensor are cut up in the same way.
 Columns: a PE has columns for so many channels of the output; a stage of more is cut into passes, which rows of PEs
 side by side do at once as far as the chip has PEs (`ohmweave.sim.compiler`), and else one after the other.
 """
@@ -15,6 +16,7 @@ import numpy as np
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
 from ohmweave.rtl.reram_half.signs import sign_scheme, slices_of
+from ohmweave.sim.second_buffer import side_channels, word_channels
 from ohmweave.sim.stages import Stage
 
 __all__ = ["Columns", "Tiling", "tile"]
@@ -156,11 +158,11 @@ def tile(stage: Stage, pe: PEParams) -> Tiling:
             f"and the array has {array.cols}"
         )
     outs = array.cols // block * array.columns_at_once
-    # A side tensor, or what is pooled, waits in the second buffer: a pixel of it is one word there.
-    waiting = [stage.side.bits] if stage.side is not None else []
-    waiting += [stage.result.bits] if stage.pool is not None else []
-    for bits in waiting:
-        outs = min(outs, buffer.lanes // max(1, bits // buffer.act_bits))
+    # They wait in the second buffer.
+    if stage.side is not None:
+        outs = min(outs, side_channels(stage, pe))
+    if stage.pool is not None:
+        outs = min(outs, word_channels(stage.result.bits, pe))
     if not outs:
         raise OhmweaveError("its results do not fit into the second buffer")
     passes = -(-stage.out_channels // outs)

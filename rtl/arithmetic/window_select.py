@@ -26,10 +26,7 @@ def layouts(lanes: int) -> list[tuple[int, int, int]]:
 
 
 def word_vectors(params: PEParams, groups: int, planes: int) -> int:
-    """Vectors of a word of a pixel of several words; 0 where a pixel has one word only.
-
-    They are whole ones, and a word is one column of the buffer's map: several need a word without other pixels.
-    """
+    """Vectors of each word where a pixel may have several: whole vectors, in words of their own; 0 where it has one."""
     width = plane_lanes(params.buffer.lanes, groups, planes)
     return 0 if groups or width % params.alu_lanes else width // params.alu_lanes
 

@@ -7,6 +7,8 @@ import numpy as np
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams, PEParams
+from ohmweave.rtl.arithmetic.layouts import MAX_WINDOW_PIXELS
+from ohmweave.rtl.arithmetic.window_select import word_vectors
 from ohmweave.rtl.conv_buffer.geometry import UNITS
 from ohmweave.rtl.elements import FORMAT_BITS
 from ohmweave.rtl.encoding import Instruction
@@ -377,19 +379,24 @@ class _PE:
         pixels = half["last_window_pixel"] + 1
         planes = 1 << half["planes"]
         width = buffer.lanes >> half["groups"] >> half["planes"]
-        channels = min(last_channel + 1, width)
+        # Channels behind those of a word are in the words that follow.
+        several = word_vectors(params, half["groups"], half["planes"])
+        firsts = range(0, last_channel + 1, width) if several else range(1)
         if images is None or not images.count:
             return np.zeros((0, pixels, count, params.alu_lanes), np.int64)
         found = np.zeros((images.count, pixels, count * params.alu_lanes), np.int64)
         at = 0
         for windows in images.windows():
-            words = windows[:, : pixels * buffer.lanes]
-            words = np.pad(words, ((0, 0), (0, pixels * buffer.lanes - words.shape[1])))
-            words = words.reshape(len(windows), pixels, buffer.lanes)
+            # The words that every pixel begins with, and those behind it.
+            words = windows[:, : MAX_WINDOW_PIXELS * buffer.lanes].reshape(len(windows), -1, buffer.lanes)
+            words = np.pad(words, ((0, 0), (0, len(firsts)), (0, 0)))
             part = found[at : at + len(windows)]
-            for plane in range(planes):
-                lanes = words[:, :, plane * width : plane * width + channels].astype(np.int64)
-                part[:, :, :channels] |= lanes << (plane * buffer.act_bits)
+            for number, first in enumerate(firsts):
+                channels = min(last_channel + 1 - first, width)
+                for plane in range(planes):
+                    begin, shift = plane * width, plane * buffer.act_bits
+                    lanes = words[:, number : number + pixels, begin : begin + channels].astype(np.int64)
+                    part[:, :, first : first + channels] |= lanes << shift
             at += len(windows)
         return found.reshape(len(found), pixels, count, params.alu_lanes)
 
