@@ -52,7 +52,7 @@ def mapped(graph: Graph, params: GroupParams, copies: int | None = 1) -> Mapped:
     `OhmweaveError` says why not all of its stages can be on the chip at once, or how many PEs are missing.
     """
     counts = [1 << bit for bit in range(params.pes.bit_length())] if copies is None else [copies]
-    choices = []
+    choices: list[tuple[float, int, int, Allocation, int]] = []
     for count in counts:
         if params.pes % count:
             raise OhmweaveError(

@@ -95,18 +95,18 @@ def improved(
 
     tries = SWAPS * len(pieces)
     for step in range(tries):
-        piece, there = rng.randrange(len(pieces)), rng.randrange(len(units))
-        here, other = spot_of[piece], on_spot[there]
-        if here == there or (reads_image[piece] and not allowed[there]):
+        moved, there = rng.randrange(len(pieces)), rng.randrange(len(units))
+        here, other = spot_of[moved], on_spot[there]
+        if here == there or (reads_image[moved] and not allowed[there]):
             continue
         if other is not None and reads_image[other] and not allowed[here]:
             continue
-        change = cost(piece, there, other, here) - cost(piece, here, None, 0)
+        change = cost(moved, there, other, here) - cost(moved, here, None, 0)
         if other is not None:
-            change += cost(other, here, piece, there) - cost(other, there, None, 0)
+            change += cost(other, here, moved, there) - cost(other, there, None, 0)
         heat = hot * (COLD / hot) ** (step / tries)
         if change <= 0 or rng.random() < math.exp(-change / heat):
-            spot_of[piece], on_spot[there], on_spot[here] = there, piece, other
+            spot_of[moved], on_spot[there], on_spot[here] = there, moved, other
             if other is not None:
                 spot_of[other] = here
     return {piece: units[spot] for piece, spot in zip(pieces, spot_of, strict=True)}
