@@ -18,6 +18,7 @@ from ohmweave.rtl.flit import CONFIG_BITS
 from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, node_unit
 from ohmweave.rtl.network.tree_node import RADIX, node_writes
 from ohmweave.rtl.switch import SwitchInput, SwitchOutput, Turns, switch_writes
+from ohmweave.sim.entries import by_entries, copies_below, first_pes
 from ohmweave.sim.folding import folded
 from ohmweave.sim.frames import flits_per_frame
 from ohmweave.sim.graph import Graph
@@ -28,7 +29,16 @@ from ohmweave.sim.stages import Stage
 from ohmweave.sim.tiling import Columns, Tiling, tile
 from ohmweave.sim.two_layers import TwoLayers, two_layers_config
 
-__all__ = ["Routes", "chain_flits", "compile_chain", "compile_pass", "copy_pes", "is_chain", "program_of", "tiled"]
+__all__ = [
+    "Routes",
+    "chain_flits",
+    "compile_chain",
+    "compile_pass",
+    "copy_pes",
+    "is_chain",
+    "program_of",
+    "tiled",
+]
 
 Routes = dict[SwitchOutput, SwitchInput | Turns]
 Pair = tuple[int, int]
@@ -152,7 +162,8 @@ def compile_chain(layers: Sequence[Tiling | TwoLayers], params: GroupParams, *, 
     """All stages of a chain at once: each reads what the one before gives, on a PE of its own or with the next.
 
     copies  of the whole chain, each on a block of PEs with branches of the trees of its own: the flits of as many
-            frames are dealt out to them in turn, and their results collected one after the other
+            frames are dealt out to them in turn, and their results collected one after the other; with several
+            entries of the chip, each deals to the copies below it
     """
     if len(layers) > params.pes:
         raise OhmweaveError(f"{len(layers)} stages need {len(layers)} PEs, and the chip has {params.pes}")
@@ -161,7 +172,10 @@ def compile_chain(layers: Sequence[Tiling | TwoLayers], params: GroupParams, *, 
         raise OhmweaveError(
             f"{copies} copies of {len(layers)} stages need {copies * block} PEs, and the chip has {params.pes}"
         )
-    rows = [[copy * block + unit for unit in _path(block)[: len(layers)]] for copy in range(copies)]
+    below = copies_below(copies, block, params)
+    rows = [
+        [first + unit for unit in _path(block)[: len(layers)]] for first in first_pes(below, block, params)
+    ]
     shares = [_layer_share(layer, params) for layer in layers]
     parts = []
     for units in rows:
@@ -178,7 +192,7 @@ def compile_chain(layers: Sequence[Tiling | TwoLayers], params: GroupParams, *, 
     placed = tuple(
         Placed(layer.name, units) for layer, units in zip(layers, zip(*rows, strict=True), strict=True)
     )
-    return program_of(
+    program = program_of(
         params,
         parts,
         _inbound(layers[0].parts[0].stage, layers[0].parts[0].passes[0]),
@@ -189,6 +203,7 @@ def compile_chain(layers: Sequence[Tiling | TwoLayers], params: GroupParams, *, 
         {units[0]: 1 for units in rows} if copies > 1 else {},
         copies,
     )
+    return by_entries(program, below) if copies > 1 and params.entries > 1 else program
 
 
 def copy_pes(layers: int) -> int:

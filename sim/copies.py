@@ -7,6 +7,7 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.rtl.network.tree_node import MAX_TURN
 from ohmweave.sim.compiler import chain_flits, copy_pes
+from ohmweave.sim.entries import copies_below
 from ohmweave.sim.folding import folded, reads
 from ohmweave.sim.tiling import Tiling
 from ohmweave.sim.two_layers import TwoLayers
@@ -27,7 +28,7 @@ def copied(tilings: Sequence[Tiling], params: GroupParams, count: int | None) ->
 
     Each copy stands on a block of 1, 4, 16, … PEs, with two layers on one where there would be too few. Among the sizes
     of blocks the one is taken with which images follow each other soonest: as soon as the busiest PEs of all copies
-    together, the link into the chip and the link out of it let them.
+    together, the links into the chip, one an entry, and the link out of it let them.
     """
     if count == 1:
         layers = folded(tilings, params)
@@ -35,16 +36,22 @@ def copied(tilings: Sequence[Tiling], params: GroupParams, count: int | None) ->
         return Copies(tuple(layers), 1)
     choices = []
     for level in range(params.levels + 1):
-        layers = folded(tilings, replace(params, levels=level))
+        layers = folded(tilings, replace(params, levels=level, entries=1))
         if layers is None:
             continue
         flits = chain_flits(layers, params)
         cycles = max(reads(layer, params) for layer in layers) * params.pe.array.read_cycles
         # A turn of the root's children has the results of all copies below it.
-        fit = min(params.pes // copy_pes(len(layers)), max(1, MAX_TURN // flits[1]))
-        copies = min(fit, -(-cycles // max(flits))) if count is None else count
+        block = copy_pes(len(layers))
+        fit = min(params.pes // block, max(1, MAX_TURN // flits[1]))
+        # So many of the links into the chip as have copies of this size below them.
+        links = sum(map(bool, copies_below(params.pes // block, block, params)))
+        soonest = max(-(-flits[0] // links), flits[1])
+        copies = min(fit, -(-cycles // soonest)) if count is None else count
         if copies <= fit:
-            choices.append((max(-(-cycles // copies), *flits), copies * len(layers), copies, layers))
+            most = max(copies_below(copies, block, params))
+            interval = max(-(-cycles // copies), -(-most * flits[0] // copies), flits[1])
+            choices.append((interval, copies * len(layers), copies, layers))
     if not choices:
         raise OhmweaveError(
             f"{count} copies of {len(tilings)} stages do not fit the chip of {params.pes} PEs"

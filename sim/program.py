@@ -114,6 +114,11 @@ class Outbound:
         return values.reshape(len(flits), height, width, channels)
 
 
+def _in_turn(maps: np.ndarray) -> np.ndarray:
+    """Flits (frames, copies · F) of a frame's maps (frames, copies, F), one of each in turn."""
+    return np.ascontiguousarray(maps.swapaxes(1, 2)).reshape(len(maps), -1)
+
+
 @dataclass(frozen=True)
 class Program:
     """Stages compiled for a chip.
@@ -125,6 +130,8 @@ class Program:
     stages    where each stage runs
     copies    of the stages: each takes a map of its own, and a frame is made up of a map for each copy, flit by flit
               in turn, as the trees deal them out; the results come one copy after the other
+    entry_copies  how many copies get their flits by each entry of the chip, the first ones by the first; none: all
+                  frames go to host_in
     """
 
     params: GroupParams
@@ -134,6 +141,7 @@ class Program:
     outbound: Outbound
     stages: tuple[Placed, ...]
     copies: int = 1
+    entry_copies: tuple[int, ...] = ()
 
     @property
     def outputs_per_frame(self) -> int:
@@ -142,13 +150,31 @@ class Program:
         return self.copies * each
 
     def encode(self, main: np.ndarray, side: np.ndarray | None = None) -> np.ndarray:
-        """Flits (frames, F) of maps (N, height, width, channels); those that fill the last frame up are zeros."""
+        """Flits (frames, F) of maps (N, height, width, channels); those that fill the last frame up are zeros.
+
+        With `entry_copies` they are (frames, entries, F); zeros fill up those of entries with fewer copies.
+        """
         flits = self.inbound.flits(main, side, self.params.pe.link_bits)
         if self.copies == 1:
             return flits
         filled = np.pad(flits, ((0, -len(flits) % self.copies), (0, 0)))
-        dealt = filled.reshape(-1, self.copies, flits.shape[1]).swapaxes(1, 2)
-        return np.ascontiguousarray(dealt).reshape(len(dealt), -1)
+        maps = filled.reshape(-1, self.copies, flits.shape[1])
+        if not self.entry_copies:
+            return _in_turn(maps)
+        found = np.zeros(
+            (len(maps), len(self.entry_copies), max(self.entry_copies) * flits.shape[1]), flits.dtype
+        )
+        behind = np.cumsum(self.entry_copies)
+        for entry, (end, count) in enumerate(zip(behind, self.entry_copies, strict=True)):
+            found[:, entry, : count * flits.shape[1]] = _in_turn(maps[:, end - count : end])
+        return found
+
+    def entry_flits(self, frames: np.ndarray) -> tuple[int, ...] | None:
+        """Flits at each entry of a frame of those that `encode` made."""
+        if not self.entry_copies:
+            return None
+        each = frames.shape[2] // max(self.entry_copies)
+        return tuple(count * each for count in self.entry_copies)
 
     def decode(self, flits: np.ndarray, count: int | None = None) -> np.ndarray:
         """Results (N, height, width, channels), the first `count` of them, from the flits that left the chip."""

@@ -16,6 +16,7 @@ from ohmweave.sim.backends.hierarchy import Part, black_box, mangle, partition, 
 from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result
 from ohmweave.sim.backends.native import check_waves, run_native
 from ohmweave.sim.backends.toolchain import (
+    cases,
     compile_objects,
     compiler,
     compiler_version,
@@ -24,6 +25,7 @@ from ohmweave.sim.backends.toolchain import (
     template,
     yosys_version,
 )  # fmt: skip
+from ohmweave.sim.backends.verilog import entries
 from ohmweave.sim.cache import cached, content_key
 
 __all__ = ["WAVES", "build", "simulate"]
@@ -50,7 +52,9 @@ def simulate(
     """Run `job`; `gated=False` evaluates everything in every cycle, to the same outputs and cycles."""
     check_waves("cxxrtl", waves, WAVES)
     started = time.perf_counter()
-    executable = build(source.design(), gated=gated, waves=waves is not None)
+    design = source.design()
+    job.check_entries(entries(design))
+    executable = build(design, gated=gated, waves=waves is not None)
     arguments = [] if waves is None else [waves]
     return run_native(
         [executable], job, arguments, jobs=1 if waves else jobs, started=started, progress=progress
@@ -113,7 +117,7 @@ def _write_sources(work: Path, design: Design, *, gated: bool, waves: bool) -> N
     runtime = (cxxrtl_include() / RUNTIME).read_text()
     (work / RUNTIME).write_text(fast_header(runtime, template("expressions.h")))
     (work / "driver.h").write_text(template("driver.h", RESET_CYCLES=RESET_CYCLES))
-    (work / "main.cc").write_text(template("cxxrtl_main.cc"))
+    (work / "main.cc").write_text(template("cxxrtl_main.cc", ENTRIES=cases(entries(design))))
     (work / "design.h").write_text(
         f"{design.header}\n"
         f'#include "part{len(parts) - 1}.h"\n'

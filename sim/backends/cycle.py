@@ -36,13 +36,17 @@ def simulate(
         raise OhmweaveError(f"jobs must be at least 1, not {jobs}")
     started = time.perf_counter()
     params = source.params
+    job.check_entries(params.entries if params.entries > 1 else 0)
     chip = chip_settings(params, job.config)
     begun = time.perf_counter()
     shares = np.array_split(job.frames, min(jobs, len(job.frames)))
     counts = [len(share) for share in shares]
     # When everything happens depends on no number: shares of one size are alike.
     times = {len(share): timing(params, chip, replace(job, frames=share)) for share in shares}
-    came = [outputs(params, chip, dict(job.levels), share.reshape(-1)) for share in shares]
+    jobs_of_shares = [replace(job, frames=share) for share in shares]
+    came = [
+        outputs(params, chip, dict(job.levels), each.host_data, each.entry_data) for each in jobs_of_shares
+    ]
     per_frame = job.outputs_per_frame
     words = [
         part[: count * per_frame].reshape(count, per_frame) for part, count in zip(came, counts, strict=True)

@@ -10,7 +10,7 @@ from ohmweave.sim.backends.design import ChipSource, Design
 from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result
 from ohmweave.sim.backends.native import check_waves, run_native
 from ohmweave.sim.backends.toolchain import run_tool, template
-from ohmweave.sim.backends.verilog import busy_bits, link_bits, macro_models, netlist_verilog
+from ohmweave.sim.backends.verilog import busy_bits, entries, link_bits, macro_models, netlist_verilog
 from ohmweave.sim.cache import cached, content_key
 
 __all__ = ["WAVES", "build", "simulate"]
@@ -34,6 +34,7 @@ def simulate(
     command: list[str | Path] = [_tool("vvp"), "-n"]
     started = time.perf_counter()
     design = source.design()
+    job.check_entries(entries(design))
     command.append(build(design))
     if waves:
         command += ["-fst"] if waves.suffix == ".fst" else []
@@ -51,12 +52,22 @@ def _tool(name: str) -> str:
     return path
 
 
+def _entry_ports(design: Design) -> str:
+    """Connections of the chip's entries."""
+    width = link_bits(design)
+    return "".join(
+        f".entry_i__{n}__valid(entry_valid[{n}]), .entry_i__{n}__ready(entry_ready[{n}]), "
+        f".entry_i__{n}__payload(entry_payload[{n * width} +: {width}]),\n    "
+        for n in range(entries(design))
+    )
+
+
 def build(design: Design) -> Path:
     """Path of the compiled simulation, built or found in the cache."""
     tool = _tool("iverilog")
     version = subprocess.run([tool, "-V"], capture_output=True, text=True, check=False).stdout.split("\n")[0]
     bench = template("icarus_main.v", TOP=design.top, BUSY_BITS=busy_bits(design), LINK_BITS=link_bits(design),
-        RESET_CYCLES=RESET_CYCLES,
+        RESET_CYCLES=RESET_CYCLES, ENTRIES=entries(design), ENTRY_PORTS=_entry_ports(design),
     )  # fmt: skip
 
     def make(folder: Path) -> None:

@@ -34,8 +34,10 @@ class Job:
 
     levels             conductance levels of each array, by its unit number: uint8 (rows, cols)
     config             flits sent first, 1-D: 16 bits of data each; bit 16 marks configuration
-    frames             data flits (N, F), uint16, uint32 or uint64 as wide as the links: frames follow one another as
-                       fast as the chip takes them
+    frames             data flits, uint16, uint32 or uint64 as wide as the links, one frame after the other as fast as
+                       the chip takes them: (N, F) to host_in behind the configuration, or (N, entries, F) to every
+                       entry of the chip, side by side
+    entry_flits        flits of a frame at each entry, of which `frames` has F; None: F at all of them
     outputs_per_frame  words that come out of host_out for a frame
     idle_limit         cycles without a transfer on host_in or host_out after which the run is given up
     """
@@ -44,6 +46,7 @@ class Job:
     config: np.ndarray
     frames: np.ndarray
     outputs_per_frame: int
+    entry_flits: tuple[int, ...] | None = None
     idle_limit: int = IDLE_LIMIT
 
     @classmethod
@@ -54,6 +57,7 @@ class Job:
             config=program.config,
             frames=frames,
             outputs_per_frame=program.outputs_per_frame,
+            entry_flits=program.entry_flits(frames),
         )
 
     def __post_init__(self) -> None:
@@ -64,9 +68,17 @@ class Job:
                 )
         if self.config.ndim != 1 or (self.config.size and int(self.config.max()) >> (CONFIG_BIT + 1)):
             raise ValueError(f"Configuration must be 1-D flits of 17 bits, not {self.config.shape}")
-        if self.frames.dtype not in LINK_TYPES or self.frames.ndim != 2 or not self.frames.size:
+        if self.frames.dtype not in LINK_TYPES or self.frames.ndim not in (2, 3) or not self.frames.size:
             raise ValueError(
-                f"Frames must be uint16, uint32 or uint64 (N, F), not {self.frames.dtype} {self.frames.shape}"
+                "Frames must be uint16, uint32 or uint64 (N, F) or (N, entries, F), "
+                f"not {self.frames.dtype} {self.frames.shape}"
+            )
+        lengths, longest = self.entry_flits, self.frames.shape[-1]
+        if lengths is not None and (
+            len(lengths) != self.entries or not set(lengths) <= set(range(longest + 1))
+        ):
+            raise ValueError(
+                f"Flits at the entries must be from 0 to {longest} at each of {self.entries}, not {lengths}"
             )
         if self.outputs_per_frame < 1 or self.idle_limit < 1:
             raise ValueError("Outputs per frame and the idle limit must be at least 1")
@@ -77,18 +89,43 @@ class Job:
         return 8 * self.frames.dtype.itemsize
 
     @property
-    def words(self) -> np.ndarray:
-        """Everything that is sent to host_in, in order, as uint64: `config` as it is, then the frames."""
-        return np.concatenate([self.config.astype(np.uint64), self.frames.reshape(-1).astype(np.uint64)])
+    def entries(self) -> int:
+        """Entries that the frames are for; 0: they go to host_in."""
+        return self.frames.shape[1] if self.frames.ndim == 3 else 0
+
+    @property
+    def host_flits(self) -> int:
+        """Flits of a frame at host_in."""
+        return 0 if self.entries else self.frames.shape[1]
+
+    @property
+    def host_data(self) -> np.ndarray:
+        """Data that follow the configuration at host_in, in order."""
+        return self.frames[:0].reshape(-1) if self.entries else self.frames.reshape(-1)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Flits of a frame at each entry."""
+        return (self.frames.shape[-1],) * self.entries if self.entry_flits is None else self.entry_flits
+
+    @property
+    def entry_data(self) -> list[np.ndarray]:
+        """Data at each entry, in order."""
+        return [self.frames[:, entry, :length].reshape(-1) for entry, length in enumerate(self.lengths)]
+
+    def check_entries(self, entries: int) -> None:
+        """Refuse frames for other entries than the chip has; one that has none but the root has 0 of its own."""
+        if self.entries not in (0, entries):
+            raise OhmweaveError(f"the frames are for {self.entries} entries, and the chip has {entries or 1}")
 
     @property
     def flits(self) -> list[int]:
-        """The same as payloads of host_in: data, and above them the bit that marks configuration."""
+        """What is sent to host_in: data, and above them the bit that marks configuration."""
         mark = self.link_bits - CONFIG_BIT
         config = [
             (word >> CONFIG_BIT) << (CONFIG_BIT + mark) | word & 0xFFFF for word in self.config.tolist()
         ]
-        return config + self.frames.reshape(-1).tolist()
+        return config + self.host_data.tolist()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +133,7 @@ class Result:
     """What came out. Cycle 0 is the first cycle after reset; a stamp is the cycle of the transfer.
 
     outputs    (N, outputs_per_frame), of the frames' type
-    first_in   int64 (N,): cycle in which a frame's first flit was taken
+    first_in   int64 (N,): cycle in which a frame's first flit was taken, at whichever entry
     last_out   int64 (N,): cycle in which its last output came
     busy       int64 (units,): cycles in which each bit of `busy` was 1, from the first frame's first flit to the
                last output, both included

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -44,14 +44,21 @@ class _Shard:
 
 def write_job(job: Job, folder: Path, arrays: Sequence[ArrayParams] | None = None) -> None:
     """The files that an executable reads; with the chip's `arrays` as hexadecimal text too, for Verilog."""
-    numbers = [len(job.config), job.frames.shape[1], len(job.frames), job.outputs_per_frame, job.idle_limit]
+    numbers = [
+        len(job.config), job.host_flits, len(job.frames), job.outputs_per_frame, job.idle_limit, job.entries,
+        *job.lengths,
+    ]  # fmt: skip
     (folder / "job.txt").write_text(" ".join(map(str, numbers)) + "\n")
-    job.words.astype("<u8").tofile(folder / "flits.bin")
+    with (folder / "flits.bin").open("wb") as stream:
+        for words in (job.config, job.host_data, *job.entry_data):
+            words.astype("<u8").tofile(stream)
     if arrays is not None:
         # Amaranth comes with it, which only Icarus needs at this point.
         from ohmweave.rtl.crossbar.model import write_cells
 
-        (folder / "flits.hex").write_text("".join(f"{flit:x}\n" for flit in job.flits))
+        files = {f"entry{entry}": words.tolist() for entry, words in enumerate(job.entry_data)}
+        for name, flits in ({"flits": job.flits} | files).items():
+            (folder / f"{name}.hex").write_text("".join(f"{flit:x}\n" for flit in flits))
         for unit, levels in job.levels.items():
             array = next(array for array in arrays if (array.rows, array.cols) == levels.shape)
             write_cells(folder, unit, array, levels)
@@ -167,13 +174,7 @@ def run_native(
         raise OhmweaveError(f"jobs must be at least 1, not {jobs}")
     begun = time.perf_counter()
     shares = np.array_split(job.frames, min(jobs, len(job.frames)))
-    shards = [
-        Job(
-            levels=job.levels, config=job.config, frames=share,
-            outputs_per_frame=job.outputs_per_frame, idle_limit=job.idle_limit,
-        )
-        for share in shares
-    ]  # fmt: skip
+    shards = [replace(job, frames=share) for share in shares]
     with tempfile.TemporaryDirectory(prefix="ohmweave-run-") as root:
         with _started([*command, *arguments], shards, Path(root), folder, arrays) as running:
             _watch(running, progress)

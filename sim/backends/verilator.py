@@ -13,8 +13,15 @@ from ohmweave.sim.backends.design import ChipSource, Design
 from ohmweave.sim.backends.hierarchy import partition, repeated, split_modules
 from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result
 from ohmweave.sim.backends.native import check_waves, run_native
-from ohmweave.sim.backends.toolchain import compiler, compiler_version, run_tool, template
-from ohmweave.sim.backends.verilog import busy_bits, dpi_code, link_bits, macro_models, netlist_verilog
+from ohmweave.sim.backends.toolchain import cases, compiler, compiler_version, run_tool, template
+from ohmweave.sim.backends.verilog import (
+    busy_bits,
+    dpi_code,
+    entries,
+    link_bits,
+    macro_models,
+    netlist_verilog,
+)
 from ohmweave.sim.cache import cached, content_key
 
 __all__ = ["WAVES", "build", "simulate", "tool"]
@@ -41,7 +48,9 @@ def simulate(
     """Run `job` in Verilator."""
     check_waves("verilator", waves, WAVES)
     started = time.perf_counter()
-    executable = build(source.design(), waves=WAVES[waves.suffix] if waves else None)
+    design = source.design()
+    job.check_entries(entries(design))
+    executable = build(design, waves=WAVES[waves.suffix] if waves else None)
     arguments = [waves.absolute()] if waves else []
     return run_native(
         [executable], job, arguments, jobs=1 if waves else jobs, started=started, progress=progress
@@ -81,7 +90,7 @@ def build(design: Design, *, waves: str | None = None) -> Path:
     main = template(
         "verilator_main.cc",
         BUSY_BITS=busy_bits(design), LINK_BITS=link_bits(design), HEADER=design.header,
-        FORMAT=waves, TRACE=(waves or "").capitalize(),
+        FORMAT=waves, TRACE=(waves or "").capitalize(), ENTRIES=cases(entries(design)),
     )  # fmt: skip
     driver = template("driver.h", RESET_CYCLES=RESET_CYCLES)
     cxx = " ".join(compiler())

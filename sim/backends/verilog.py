@@ -1,9 +1,11 @@
 """Verilog of a design, for the simulators that read it."""
 
+import re
+
 from ohmweave.sim.backends.design import Design
 from ohmweave.sim.backends.hierarchy import ports, split_modules
 
-__all__ = ["busy_bits", "dpi_code", "link_bits", "macro_models", "netlist_verilog"]
+__all__ = ["busy_bits", "dpi_code", "entries", "link_bits", "macro_models", "netlist_verilog"]
 
 
 def netlist_verilog(design: Design) -> str:
@@ -35,6 +37,12 @@ def busy_bits(design: Design) -> int:
 def link_bits(design: Design) -> int:
     """Bits of data of a flit on the chip's ports."""
     return _width(design, "host_out__payload")
+
+
+def entries(design: Design) -> int:
+    """Entries of the chip beside host_in; 0: none."""
+    top = ports(split_modules(design.rtlil)[design.top])
+    return sum(re.fullmatch(r"entry_i__\d+__valid", port.name) is not None for port in top)
 
 
 def _width(design: Design, name: str) -> int:

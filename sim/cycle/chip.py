@@ -3,6 +3,7 @@
 import numpy as np
 
 from ohmweave.sim.cycle.compiled import process
+from ohmweave.sim.cycle.entries import E_FIRST, E_FLITS, E_TAKEN, enter, offers
 from ohmweave.sim.cycle.links import collect, distribute, switch_moves, switch_takes
 from ohmweave.sim.cycle.pe import pe_cycle
 from ohmweave.sim.cycle.reram import array_busy
@@ -10,6 +11,7 @@ from ohmweave.sim.cycle.state import (
     AWAKE,
     CORE_TAKEN,
     M_CHILD,
+    M_ENTRY,
     M_FIRST,
     M_LEAF,
     M_PARENT,
@@ -37,25 +39,35 @@ COLLECTION = 7
 @process
 def run(
     pes: np.ndarray, settings: np.ndarray, reram: np.ndarray, arithmetic: np.ndarray, enabled: np.ndarray,
-    above: np.ndarray, nodes: np.ndarray, node_settings: np.ndarray, flits: int, flits_per_frame: int, first: int,
-    outputs_per_frame: int, idle_limit: int, first_in: np.ndarray, last_out: np.ndarray, busy: np.ndarray,
+    above: np.ndarray, nodes: np.ndarray, node_settings: np.ndarray, entries: np.ndarray, entry_settings: np.ndarray,
+    flits: int, flits_per_frame: int, first: int, outputs_per_frame: int, idle_limit: int,
+    first_in: np.ndarray, last_out: np.ndarray, busy: np.ndarray,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Run until all outputs came: how it ended, the cycles it took, and how many outputs came.
 
     pes, settings        registers and settings of each PE; `reram`, `arithmetic`: its instruction tables
     enabled              cycle in which each PE's stage is enabled
-    above                for each PE the row of the node above it and its number there
+    above                for each PE the row of the node above it, its number there, and the entry between them or -1
     nodes, node_settings those of the trees, the root first; none where the chip is a single PE
-    flits, first         flits of all frames, and the cycle from which on the first of them is taken
+    entries, entry_settings those of the distribution tree; none where there is but the root
+    flits, first         flits of all frames at the root, and the cycle from which on the first of them is taken
     first_in, last_out, busy  are filled
     """
     fetched = np.zeros(PLACE_SIZE, np.int64)
     wanted = len(last_out) * outputs_per_frame
-    sent = came = 0
+    sent = came = started = 0
     cycle = first
     for p in range(len(pes)):
         cycle = min(cycle, enabled[p])
+    for e in range(len(entries)):
+        cycle = min(cycle, entry_settings[e, E_FIRST])
     moved = first
+    # Nodes above the entries.
+    higher = 0
+    for n in range(len(nodes)):
+        if node_settings[n, M_ENTRY] >= 0:
+            break
+        higher += 1
     while True:
         host = 1 if sent < flits and cycle >= first else 0
         host_taken = 0
@@ -63,19 +75,35 @@ def run(
         for p in range(len(pes)):
             s = pes[p]
             if len(nodes):
-                up, child = above[p, 0], above[p, 1]
-                if switch_takes(pes, settings, p, nodes[up, N_OFFERED] >> child & 1):
+                up, child, e = above[p, 0], above[p, 1], above[p, 2]
+                if e >= 0:
+                    if switch_takes(pes, settings, p, offers(entries[e], entry_settings[e], cycle)):
+                        entries[e, E_TAKEN] = 1
+                elif switch_takes(pes, settings, p, nodes[up, N_OFFERED] >> child & 1):
                     nodes[up, N_TAKEN] |= 1 << child
             else:
                 host_taken = switch_takes(pes, settings, p, host)
                 out = s[SW_OFFERED] >> COLLECTION & 1
                 s[SW_TAKEN] |= out << COLLECTION
-        for n in range(len(nodes) - 1, 0, -1):
-            up, child = node_settings[n, M_PARENT], node_settings[n, M_CHILD]
-            if distribute(nodes[n], node_settings[n], nodes[up, N_OFFERED] >> child & 1):
+        for n in range(len(nodes) - 1, -1, -1):
+            if n == higher - 1:
+                for e in range(len(entries)):
+                    number = enter(entries[e], entry_settings[e], nodes, cycle)
+                    if number:
+                        moved = cycle
+                        # The first flit of a frame that no other entry has begun.
+                        if number - 1 == started * entry_settings[e, E_FLITS]:
+                            first_in[started] = cycle
+                            started += 1
+            up, child, e = node_settings[n, M_PARENT], node_settings[n, M_CHILD], node_settings[n, M_ENTRY]
+            if n == 0:
+                host_taken = distribute(nodes[0], node_settings[0], host)
+            elif e >= 0:
+                if distribute(nodes[n], node_settings[n], offers(entries[e], entry_settings[e], cycle)):
+                    entries[e, E_TAKEN] = 1
+            elif distribute(nodes[n], node_settings[n], nodes[up, N_OFFERED] >> child & 1):
                 nodes[up, N_TAKEN] |= 1 << child
         if len(nodes):
-            host_taken = distribute(nodes[0], node_settings[0], host)
             out = nodes[0, N_UP_OFFERED]
             nodes[0, N_UP_TAKEN] = out
             for n in range(len(nodes)):
@@ -97,13 +125,14 @@ def run(
                         nodes[m[M_FIRST + taken], N_UP_TAKEN] = 1
         if host_taken:
             if sent % flits_per_frame == 0:
-                first_in[sent // flits_per_frame] = cycle
+                first_in[started] = cycle
+                started += 1
             sent += 1
             moved = cycle
         for p in range(len(pes)):
             s = pes[p]
             if cycle >= enabled[p] and (s[AWAKE] != 0 or s[CORE_TAKEN] != 0):
-                if sent:
+                if started:
                     busy[p] += array_busy(s)
                 pe_cycle(s, settings[p], reram[p], arithmetic[p], fetched)
         for p in range(len(pes)):

@@ -14,11 +14,13 @@ from ohmweave.rtl.encoding import Instruction, decode
 from ohmweave.rtl.flit import CONFIG_BITS
 from ohmweave.rtl.indexing_filter import COUNT, DENSE, TABLE
 from ohmweave.rtl.isa import Class, ControlOp, Half, Place
+from ohmweave.rtl.network.tree_entry import FIRST_ENTRY_UNIT
 from ohmweave.rtl.network.tree_node import FIRST_NODE_UNIT, RADIX, NodeRegister
 from ohmweave.rtl.pe import StageConfig
 from ohmweave.rtl.reram_half.row_mask import plane_shares
 from ohmweave.rtl.reram_half.signs import sign_scheme
 from ohmweave.rtl.switch import RoutesLayout, SwitchInput, SwitchOutput, Turns
+from ohmweave.sim.cycle.entries import EntrySettings, entry_settings
 
 __all__ = ["ChipSettings", "NodeSettings", "PESettings", "chip_settings"]
 
@@ -62,10 +64,11 @@ class NodeSettings:
 
 @dataclass(frozen=True)
 class ChipSettings:
-    """All PEs and nodes that were told anything, and the cycle from which on frames are taken."""
+    """All PEs and nodes that were told anything, all entries, and the cycle from which on the root takes frames."""
 
     pes: dict[int, PESettings]
     nodes: dict[int, NodeSettings]
+    entries: list[EntrySettings]
     first: int
 
 
@@ -81,15 +84,16 @@ def chip_settings(params: GroupParams, config: np.ndarray) -> ChipSettings:
     Raises `OhmweaveError` for what the model does not describe.
     """
     writes, end = _writes(config)
-    down = 2 * params.levels + WRITTEN
+    down = 2 * params.levels + WRITTEN + (params.entries > 1)
     pes = {unit: _pe(params, unit, told, down) for unit, told in writes.items() if unit < params.pes}
-    nodes = {unit: _node(told) for unit, told in writes.items() if unit >= FIRST_NODE_UNIT}
+    nodes = {unit: _node(told) for unit, told in writes.items() if FIRST_NODE_UNIT <= unit < FIRST_ENTRY_UNIT}
+    entries = entry_settings(params, writes, end, len(config), SETTLING)
     first = len(config)
     if params.levels:
         first += SETTLING - 1
     elif end is not None and end < params.pes:
         first += 1  # data wait behind a write
-    return ChipSettings(pes, nodes, first)
+    return ChipSettings(pes, nodes, entries, first)
 
 
 def _writes(config: np.ndarray) -> tuple[dict[int, list[tuple[int, int, int]]], int | None]:

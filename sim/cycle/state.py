@@ -112,6 +112,6 @@ PE_CONFIG = 155
 ) = range(10)
 NODE_STATE = 10
 # Settings: length of each child's turn, the parent's row and the place in it, rows of the children, whether they
-# are PEs, and length of each child's turn of the distribution.
-(M_TURN, M_PARENT, M_CHILD, M_FIRST, M_LEAF, M_DEAL) = (0, 4, 5, 6, 10, 11)
-NODE_CONFIG = 15
+# are PEs, length of each child's turn of the distribution, and number of the entry above the node or -1.
+(M_TURN, M_PARENT, M_CHILD, M_FIRST, M_LEAF, M_DEAL, M_ENTRY) = (0, 4, 5, 6, 10, 11, 15)
+NODE_CONFIG = 16

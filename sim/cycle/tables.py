@@ -16,6 +16,7 @@ from ohmweave.rtl.reram_half.signs import sign_scheme
 from ohmweave.rtl.switch import SwitchInput, SwitchOutput, Turns
 from ohmweave.sim.cycle import state as st
 from ohmweave.sim.cycle.decode import ChipSettings, NodeSettings, PESettings
+from ohmweave.sim.cycle.entries import below_entries, entry_tables
 
 __all__ = ["Tables", "tables"]
 
@@ -42,6 +43,8 @@ class Tables:
     above: np.ndarray
     nodes: np.ndarray
     node_settings: np.ndarray
+    entries: np.ndarray
+    entry_settings: np.ndarray
 
 
 def tables(params: GroupParams, chip: ChipSettings) -> Tables:
@@ -64,9 +67,20 @@ def tables(params: GroupParams, chip: ChipSettings) -> Tables:
             _reram(reram[row, place], params, pe, instruction)
         for place, instruction in enumerate(pe.arithmetic):
             _arithmetic(arithmetic[row, place], pe, instruction)
-    nodes, node_settings, above = _nodes(params, chip, rows)
+    path = sorted(
+        {
+            (level, unit // RADIX ** (params.levels - level))
+            for level in range(params.levels)
+            for unit in (*rows, *below_entries(params))
+        }
+    )
+    node_rows = {node: row for row, node in enumerate(path)}
+    nodes, node_settings, above = _nodes(params, chip, rows, node_rows)
+    entries, entry_settings = entry_tables(params, chip.entries, node_rows)
     enabled = np.array([chip.pes[unit].enabled for unit in units], np.int64)
-    return Tables(units, pes, settings, reram, arithmetic, enabled, above, nodes, node_settings)
+    return Tables(
+        units, pes, settings, reram, arithmetic, enabled, above, nodes, node_settings, entries, entry_settings
+    )
 
 
 def _pe_settings(c: np.ndarray, params: GroupParams, pe: PESettings) -> None:
@@ -175,20 +189,18 @@ def _arithmetic(a: np.ndarray, pe: PESettings, instruction: Instruction) -> None
 
 
 def _nodes(
-    params: GroupParams, chip: ChipSettings, rows: dict[int, int]
+    params: GroupParams, chip: ChipSettings, rows: dict[int, int], place: dict[tuple[int, int], int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Registers and settings of all nodes above PEs that are used, and for each PE the node above it."""
-    above = np.zeros((len(rows), 2), np.int64)
+    """Registers and settings of the nodes in `place`, and for each PE the node above it, and the entry or -1."""
+    above = np.full((len(rows), 3), -1, np.int64)
     if not params.levels:
         return np.zeros((0, st.NODE_STATE), np.int64), np.zeros((0, st.NODE_CONFIG), np.int64), above
-    path = sorted(
-        {(level, unit // RADIX ** (params.levels - level)) for level in range(params.levels) for unit in rows}
-    )
-    place = {node: row for row, node in enumerate(path)}
-    nodes = np.zeros((len(path), st.NODE_STATE), np.int64)
-    settings = np.zeros((len(path), st.NODE_CONFIG), np.int64)
+    nodes = np.zeros((len(place), st.NODE_STATE), np.int64)
+    settings = np.zeros((len(place), st.NODE_CONFIG), np.int64)
     settings[:, st.M_FIRST : st.M_FIRST + RADIX] = -1
-    for row, (level, index) in enumerate(path):
+    several = params.entries > 1
+    for (level, index), row in place.items():
+        settings[row, st.M_ENTRY] = index if several and level == params.entry_level else -1
         told = chip.nodes.get(node_unit(level, index), NodeSettings())
         nodes[row, st.N_SELECT] = told.select
         nodes[row, st.N_CHILDREN] = told.children
@@ -201,6 +213,8 @@ def _nodes(
             settings[parent, st.M_FIRST + index % RADIX] = row
     for unit, row in rows.items():
         parent = place[params.levels - 1, unit // RADIX]
-        above[row] = parent, unit % RADIX
+        above[row, :2] = parent, unit % RADIX
+        if several and params.entry_level == params.levels:
+            above[row, 2] = unit
         settings[parent, st.M_FIRST + unit % RADIX] = row
     return nodes, settings, above

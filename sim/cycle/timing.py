@@ -8,6 +8,7 @@ from ohmweave.params import GroupParams
 from ohmweave.sim.backends.job import Job, hang_message
 from ohmweave.sim.cycle.chip import DONE, run
 from ohmweave.sim.cycle.decode import ChipSettings
+from ohmweave.sim.cycle.entries import E_DATA, E_FLITS, E_LEFT
 from ohmweave.sim.cycle.tables import tables
 
 __all__ = ["Timing", "timing"]
@@ -29,11 +30,13 @@ def timing(params: GroupParams, chip: ChipSettings, job: Job) -> Timing:
     made = tables(params, chip)
     first_in, last_out = np.zeros(frames, np.int64), np.zeros(frames, np.int64)
     busy = np.zeros(len(made.units), np.int64)
-    per_frame = job.frames.shape[1]
+    for entry, flits in enumerate(job.lengths):
+        made.entries[entry, E_LEFT] = made.entry_settings[entry, E_DATA] = frames * flits
+        made.entry_settings[entry, E_FLITS] = flits
     ended, cycles, came = run(
         made.pes, made.settings, made.reram, made.arithmetic, made.enabled, made.above, made.nodes,
-        made.node_settings, frames * per_frame, per_frame, chip.first, job.outputs_per_frame, job.idle_limit,
-        first_in, last_out, busy,
+        made.node_settings, made.entries, made.entry_settings, job.host_data.size, job.host_flits, chip.first,
+        job.outputs_per_frame, job.idle_limit, first_in, last_out, busy,
     )  # fmt: skip
     if ended != DONE:
         raise hang_message(came, frames * job.outputs_per_frame, job.idle_limit)

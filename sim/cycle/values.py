@@ -29,23 +29,32 @@ CHUNK = 4096
 
 
 def outputs(
-    params: GroupParams, chip: ChipSettings, levels: dict[int, np.ndarray], host: np.ndarray
+    params: GroupParams,
+    chip: ChipSettings,
+    levels: dict[int, np.ndarray],
+    host: np.ndarray,
+    entries: Sequence[np.ndarray] = (),
 ) -> np.ndarray:
-    """The flits (one after the other) that leave a chip to which the host sends `host`.
+    """The flits (one after the other) that leave a chip to which the host sends `host`, and `entries` to the entries.
 
     Raises `OhmweaveError` for programs whose numbers depend on time, or that the model does not describe.
     """
-    return _Chip(params, chip, levels, host).collected(0, 0)
+    return _Chip(params, chip, levels, host, entries).collected(0, 0)
 
 
 class _Chip:
     """Streams of flits between PEs, each computed once."""
 
     def __init__(
-        self, params: GroupParams, chip: ChipSettings, levels: dict[int, np.ndarray], host: np.ndarray
+        self,
+        params: GroupParams,
+        chip: ChipSettings,
+        levels: dict[int, np.ndarray],
+        host: np.ndarray,
+        entries: Sequence[np.ndarray],
     ):
         self._params, self._chip, self._levels = params, chip, levels
-        self._host = host
+        self._host, self._entries = host, entries
         self._sent: dict[int, np.ndarray | None] = {}
         self._merged: dict[tuple[int, Turns], np.ndarray] = {}
 
@@ -70,8 +79,12 @@ class _Chip:
 
     def _tree(self, unit: int) -> np.ndarray:
         """The flits that the distribution tree leads to a PE."""
-        stream = self._host
-        for level in range(self._params.levels):
+        stream, first = self._host, 0
+        entry = unit // (self._params.pes // self._params.entries)
+        if self._chip.entries and self._chip.entries[entry].opened:
+            stream = self._entries[entry] if self._entries else self._none
+            first = self._params.entry_level
+        for level in range(first, self._params.levels):
             below = RADIX ** (self._params.levels - level)
             node = self._chip.nodes.get(node_unit(level, unit // below), NodeSettings())
             child = unit // (below // RADIX) % RADIX

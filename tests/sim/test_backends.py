@@ -387,7 +387,7 @@ def test_truncated_result():
     [
         (
             {"frames": np.zeros((2, 3), np.uint8)},
-            r"Frames must be uint16, uint32 or uint64 \(N, F\), not uint8",
+            r"Frames must be uint16, uint32 or uint64 \(N, F\) or \(N, entries, F\), not uint8",
         ),
         (
             {"levels": {1: np.zeros(3, np.uint8)}},

@@ -8,6 +8,9 @@
 #include <fstream>
 #endif
 
+// E(0) E(1) … for all entries.
+#define OHMWEAVE_ENTRIES @ENTRIES@
+
 using namespace cxxrtl;
 
 template<size_t Bits> static const value<Bits> &now(const value<Bits> &port) { return port; }
@@ -15,8 +18,12 @@ template<size_t Bits> static const value<Bits> &now(const wire<Bits> &port) { re
 template<size_t Bits> static constexpr int width(const value<Bits> *) { return Bits; }
 template<size_t Bits> static constexpr int width(const wire<Bits> *) { return Bits; }
 
+#define E(n) + 1
+static constexpr int ENTRY_COUNT = 0 OHMWEAVE_ENTRIES;
+#undef E
+
 struct Chip {
-	static constexpr int BUSY_BITS = width((decltype(Top::p_busy) *)nullptr);
+	static constexpr int BUSY_BITS = width((decltype(Top::p_busy) *)nullptr), ENTRIES = ENTRY_COUNT;
 	Top top;
 #if OHMWEAVE_WAVES
 	vcd_writer vcd;
@@ -46,9 +53,13 @@ struct Chip {
 #endif
 
 	// Data and, above them, the bit that marks configuration.
-	template<size_t Bits> static void set_flit(value<Bits> &port, uint64_t data, bool config) {
+	template<size_t Bits> static void set_data(value<Bits> &port, uint64_t data) {
 		for (size_t n = 0; n < value<Bits>::chunks; n++)
 			port.data[n] = n < 2 ? uint32_t(data >> (32 * n)) : 0;
+	}
+
+	template<size_t Bits> static void set_flit(value<Bits> &port, uint64_t data, bool config) {
+		set_data(port, data);
 		const size_t top = Bits - 1;
 		if (config)
 			port.data[top / 32] |= 1u << (top % 32);
@@ -63,6 +74,26 @@ struct Chip {
 		top.p_host__in____valid.template set<bool>(valid);
 		set_flit(top.p_host__in____payload, data, config);
 		top.p_host__out____ready.template set<bool>(true);
+	}
+
+	void drive_entry(int entry, bool valid, uint64_t data) {
+		switch (entry) {
+#define E(n) case n: \
+		top.p_entry__i____##n##____valid.template set<bool>(valid); \
+		set_data(top.p_entry__i____##n##____payload, data); \
+		break;
+		OHMWEAVE_ENTRIES
+#undef E
+		}
+	}
+
+	bool entry_ready(int entry) const {
+		switch (entry) {
+#define E(n) case n: return now(top.p_entry__i____##n##____ready).data[0];
+		OHMWEAVE_ENTRIES
+#undef E
+		}
+		return false;
 	}
 
 #if OHMWEAVE_SINGLE_PASS

@@ -1,12 +1,13 @@
 // Streams a job through a chip, cycle by cycle. The same code for every native simulator: `Chip` adapts it.
 //
-//   Chip::drive(reset, valid, data, config)  inputs of this cycle
+//   Chip::drive(reset, valid, data, config)  inputs of this cycle, but for the entries
+//   Chip::drive_entry(entry, valid, data)    input of an entry
 //   Chip::settle()                   clock low, until nothing changes any more
-//   Chip::ready(), valid(), data()   what the chip answers to them
+//   Chip::ready(), entry_ready(entry), valid(), data()   what the chip answers to them
 //   Chip::busy(word)                 32 bits of `busy`
 //   Chip::fault()                    `fault`, bit 0 of which is its valid
 //   Chip::edge()                     rising edge of the clock, ends the cycle
-//   Chip::BUSY_BITS
+//   Chip::BUSY_BITS, ENTRIES
 //
 // Folder given on the command line: job.txt and flits.bin (and cells.bin for the arrays) in, result.txt out; progress goes to standard output.
 
@@ -22,16 +23,41 @@
 
 namespace ohmweave {
 
+// Flits on their way to a port, of `Job::flits`: frames, perhaps behind something else.
+struct Stream {
+	size_t next, next_frame, end;
+	long frame, begun = 0;  // flits of a frame, and frames of which a flit was taken
+
+	bool valid() const { return next < end; }
+
+	// The flit was taken. Whether it was the first of a frame that no other port has begun, of `started` frames.
+	bool take(long started) {
+		if (next++ != next_frame)
+			return false;
+		next_frame += frame;
+		return ++begun > started;
+	}
+};
+
 struct Job {
-	long config = 0, frame = 0, frames = 0, outputs = 0, idle = 0;
+	long config = 0, frame = 0, frames = 0, outputs = 0, idle = 0, entries = 0;
 	std::vector<uint64_t> flits;  // of configuration, bit 16 marks it
+	std::vector<Stream> streams;  // to host_in, and to each entry
 
 	bool read(const std::string &folder) {
 		FILE *text = fopen((folder + "/job.txt").c_str(), "r");
-		if (!text || fscanf(text, "%ld %ld %ld %ld %ld", &config, &frame, &frames, &outputs, &idle) != 5)
+		if (!text || fscanf(text, "%ld %ld %ld %ld %ld %ld", &config, &frame, &frames, &outputs, &idle, &entries) != 6)
 			return false;
+		size_t end = config + frame * frames;
+		streams.push_back({0, size_t(config), end, frame});
+		for (long entry = 0, length; entry < entries; entry++) {
+			if (fscanf(text, "%ld", &length) != 1)
+				return false;
+			streams.push_back({end, end, end + length * frames, length});
+			end += length * frames;
+		}
 		fclose(text);
-		flits.resize(config + frame * frames);
+		flits.resize(end);
 		FILE *data = fopen((folder + "/flits.bin").c_str(), "rb");
 		if (!data || fread(flits.data(), sizeof(uint64_t), flits.size(), data) != flits.size())
 			return false;
@@ -68,7 +94,7 @@ struct BusyCount {
 template<class Chip>
 int run(Chip &chip, const std::string &folder) {
 	Job job;
-	if (!job.read(folder)) {
+	if (!job.read(folder) || (job.entries && job.entries != Chip::ENTRIES)) {
 		fprintf(stderr, "the job in %s cannot be read\n", folder.c_str());
 		return 2;
 	}
@@ -77,35 +103,42 @@ int run(Chip &chip, const std::string &folder) {
 		fprintf(stderr, "%s/result.txt cannot be written\n", folder.c_str());
 		return 2;
 	}
+	for (int entry = 0; entry < Chip::ENTRIES; entry++)
+		chip.drive_entry(entry, false, 0);
 	for (int i = 0; i < @RESET_CYCLES@; i++) {
 		chip.drive(true, false, 0, false);
 		chip.settle();
 		chip.edge();
 	}
 	BusyCount<Chip::BUSY_BITS> busy;
-	const size_t count = job.flits.size();
 	const long wanted = job.outputs * job.frames;
-	size_t sent = 0, next_frame = job.config;  // flit with which the next frame starts
-	long cycle = 0, came = 0, moved = 0, next_done = job.outputs;
-	bool started = false;
+	long cycle = 0, came = 0, moved = 0, next_done = job.outputs, started = 0;
+	auto take = [&](Stream &stream) {
+		if (stream.take(started)) {
+			fprintf(result, "i %ld\n", cycle);
+			started++;
+		}
+		moved = cycle;
+	};
 	auto shown = std::chrono::steady_clock::now();
 	for (; came < wanted; cycle++) {
-		bool valid = sent < count;
-		uint64_t flit = valid ? job.flits[sent] : 0;
-		if (sent < (size_t)job.config)
+		Stream &host = job.streams[0];
+		const bool valid = host.valid();
+		const uint64_t flit = valid ? job.flits[host.next] : 0;
+		if (host.next < (size_t)job.config)
 			chip.drive(false, valid, flit & 0xffff, flit >> 16 & 1);
 		else
 			chip.drive(false, valid, flit, false);
-		chip.settle();
-		if (valid && chip.ready()) {
-			if (sent == next_frame) {
-				fprintf(result, "i %ld\n", cycle);
-				next_frame += job.frame;
-				started = true;
-			}
-			sent++;
-			moved = cycle;
+		for (int entry = 0; entry < job.entries; entry++) {
+			const Stream &stream = job.streams[1 + entry];
+			chip.drive_entry(entry, stream.valid(), stream.valid() ? job.flits[stream.next] : 0);
 		}
+		chip.settle();
+		if (valid && chip.ready())
+			take(host);
+		for (int entry = 0; entry < job.entries; entry++)
+			if (job.streams[1 + entry].valid() && chip.entry_ready(entry))
+				take(job.streams[1 + entry]);
 		if (chip.fault() & 1) {
 			fprintf(result, "e %ld %lu\n", cycle, (unsigned long)chip.fault());
 			break;

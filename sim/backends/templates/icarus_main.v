@@ -8,20 +8,39 @@ module testbench;
   wire [@LINK_BITS@-1:0] out_payload;
   wire [31:0] fault;
   wire [@BUSY_BITS@-1:0] busy;
+  localparam ENTRIES = @ENTRIES@;
+  // One bit, and one flit, where there are none.
+  reg [ENTRIES:0] entry_valid = 0;
+  reg [(ENTRIES + 1)*@LINK_BITS@-1:0] entry_payload = 0;
+  wire [ENTRIES:0] entry_ready;
+  integer entry, entries, entry_flits [0:ENTRIES], entry_file [0:ENTRIES];
+  integer entry_sent [0:ENTRIES], entry_begun [0:ENTRIES];
+  reg [ENTRIES:0] entry_taken;
+  reg [@LINK_BITS@-1:0] next_payload;
+  reg [8*1100-1:0] entry_name;
 
   @TOP@ chip (
     .clk(clk), .rst(rst),
     .host_in__valid(in_valid), .host_in__payload(in_payload), .host_in__ready(in_ready),
-    .host_out__valid(out_valid), .host_out__payload(out_payload), .host_out__ready(1'b1),
+    @ENTRY_PORTS@.host_out__valid(out_valid), .host_out__payload(out_payload), .host_out__ready(1'b1),
     .busy(busy), .fault(fault)
   );
 
   reg [8*1024-1:0] folder, waves;
   integer flits, result, unit, status;
   integer config_flits, frame_flits, frames, outputs, idle_limit;
-  integer sent, next_frame, cycle, came, moved, total, wanted;
+  integer sent, next_frame, cycle, came, moved, total, wanted, begun;
   integer busy_cycles [0:@BUSY_BITS@-1];
-  reg started, running;
+  reg in_taken, running;
+
+  // The first flit of a frame: of one that no other port has begun?
+  task begins;
+    input integer frame;
+    if (frame > begun) begin
+      $fdisplay(result, "i %0d", cycle);
+      begun = frame;
+    end
+  endtask
 
   task edge_of_clock;
     begin
@@ -37,7 +56,16 @@ module testbench;
       $dumpvars(0, chip);
     end
     flits = $fopen({folder, "/job.txt"}, "r");
-    status = $fscanf(flits, "%d %d %d %d %d", config_flits, frame_flits, frames, outputs, idle_limit);
+    status = $fscanf(flits, "%d %d %d %d %d %d", config_flits, frame_flits, frames, outputs, idle_limit, entries);
+    for (entry = 0; entry < entries; entry = entry + 1) begin
+      status = $fscanf(flits, "%d", entry_flits[entry]);
+      $sformat(entry_name, "%0s/entry%0d.hex", folder, entry);
+      entry_file[entry] = $fopen(entry_name, "r");
+      entry_sent[entry] = 0;
+      entry_begun[entry] = 0;
+      status = $fscanf(entry_file[entry], "%h", next_payload);
+      entry_payload[entry*@LINK_BITS@ +: @LINK_BITS@] = next_payload;
+    end
     $fclose(flits);
     flits = $fopen({folder, "/flits.hex"}, "r");
     result = $fopen({folder, "/result.txt"}, "w");
@@ -47,20 +75,30 @@ module testbench;
     total = config_flits + frame_flits * frames;
     wanted = outputs * frames;
     next_frame = config_flits;
-    sent = 0; cycle = 0; came = 0; moved = 0; started = 0; running = 1;
+    sent = 0; cycle = 0; came = 0; moved = 0; begun = 0; running = 1;
     if (total > 0) status = $fscanf(flits, "%h", in_payload);
     while (running) begin
       in_valid = sent < total;
+      for (entry = 0; entry < entries; entry = entry + 1)
+        entry_valid[entry] = entry_sent[entry] < entry_flits[entry] * frames;
       #1;
+      entry_taken = entry_valid & entry_ready;
       if (in_valid && in_ready) begin
         if (sent == next_frame) begin
-          $fdisplay(result, "i %0d", cycle);
+          begins(begun + 1);
           next_frame = next_frame + frame_flits;
-          started = 1;
         end
         moved = cycle;
       end
-      if (started && |busy)
+      for (entry = 0; entry < entries; entry = entry + 1)
+        if (entry_taken[entry]) begin
+          if (entry_sent[entry] % entry_flits[entry] == 0) begin
+            entry_begun[entry] = entry_begun[entry] + 1;
+            begins(entry_begun[entry]);
+          end
+          moved = cycle;
+        end
+      if (begun > 0 && |busy)
         for (unit = 0; unit < @BUSY_BITS@; unit = unit + 1)
           busy_cycles[unit] = busy_cycles[unit] + busy[unit];
       if (fault[0]) begin
@@ -80,14 +118,20 @@ module testbench;
         $fdisplay(result, "h %0d", cycle);
         running = 0;
       end
-      if (in_valid && in_ready) begin
-        // The next word only after the edge that takes this one.
-        edge_of_clock;
+      in_taken = in_valid && in_ready;
+      edge_of_clock;
+      // The next words only after the edge that takes these.
+      if (in_taken) begin
         sent = sent + 1;
         if (sent < total) status = $fscanf(flits, "%h", in_payload);
         else in_payload = 0;
-      end else
-        edge_of_clock;
+      end
+      for (entry = 0; entry < entries; entry = entry + 1)
+        if (entry_taken[entry]) begin
+          entry_sent[entry] = entry_sent[entry] + 1;
+          status = $fscanf(entry_file[entry], "%h", next_payload);
+          entry_payload[entry*@LINK_BITS@ +: @LINK_BITS@] = next_payload;
+        end
       cycle = cycle + 1;
     end
     for (unit = 0; unit < @BUSY_BITS@; unit = unit + 1) $fdisplay(result, "b %0d", busy_cycles[unit]);

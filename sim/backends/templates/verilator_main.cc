@@ -11,6 +11,13 @@
 
 @HEADER@
 
+// E(0) E(1) … for all entries.
+#define OHMWEAVE_ENTRIES @ENTRIES@
+
+#define E(n) + 1
+static constexpr int ENTRY_COUNT = 0 OHMWEAVE_ENTRIES;
+#undef E
+
 static uint32_t bits(uint64_t port, int word) { return uint32_t(port >> (32 * word)); }
 template<std::size_t Words> static uint32_t bits(const VlWide<Words> &port, int word) { return port[word]; }
 
@@ -26,7 +33,7 @@ template<std::size_t Words> static void set_flit(VlWide<Words> &port, uint64_t d
 
 // Verilator writes two underscores in a name as ___05F.
 struct Chip {
-	static constexpr int BUSY_BITS = @BUSY_BITS@;
+	static constexpr int BUSY_BITS = @BUSY_BITS@, ENTRIES = ENTRY_COUNT;
 	VerilatedContext context;
 	Vchip top{&context, "chip"};
 #if OHMWEAVE_WAVES
@@ -63,6 +70,26 @@ struct Chip {
 		top.host_in___05Fvalid = valid;
 		set_flit(top.host_in___05Fpayload, data, config);
 		top.host_out___05Fready = 1;
+	}
+
+	void drive_entry(int entry, bool valid, uint64_t data) {
+		switch (entry) {
+#define E(n) case n: \
+		top.entry_i___05F##n##___05Fvalid = valid; \
+		top.entry_i___05F##n##___05Fpayload = data; \
+		break;
+		OHMWEAVE_ENTRIES
+#undef E
+		}
+	}
+
+	bool entry_ready(int entry) const {
+		switch (entry) {
+#define E(n) case n: return top.entry_i___05F##n##___05Fready;
+		OHMWEAVE_ENTRIES
+#undef E
+		}
+		return false;
 	}
 
 	void settle() {
