@@ -218,6 +218,7 @@ class PE(Component):
         connect(m, reram.result, arithmetic.result)
         m.d.comb += [
             arithmetic.result_src.eq(reram.result_src),
+            arithmetic.result_more.eq(reram.result_more),
             reram.feeds.eq(stage.pooling),
             reram.written.eq(splitter.i.valid & splitter.i.ready),
             reram.spare.eq(buffers[1].spare),

@@ -126,7 +126,7 @@ class TB:
         dut.clear.value = 1
         for port in ("result", "side", "window"):
             getattr(dut, f"{port}__valid").value = 0
-        dut.result_src.value = 0
+        dut.result_src.value = dut.result_more.value = 0
         dut.pixel__ready.value = dut.out__ready.value = 0
         places = case.places
         program = [

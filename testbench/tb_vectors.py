@@ -74,9 +74,10 @@ async def random_windows(dut: Any, pace: tuple[float, float]) -> None:
 
 
 async def sources_of(dut: Any, found: list[int]) -> None:
-    """The buffer of each vector that is taken."""
+    """The buffer of each vector that is taken; one more waits just while no blocks are taken."""
     while True:
         await ReadOnly()
+        assert dut.more.value == (not dut.i__ready.value)
         if dut.o__valid.value and dut.o__ready.value:
             found.append(int(dut.src.value))
         await RisingEdge(dut.clk)

@@ -53,10 +53,10 @@ class Controller(Component):
 
     Parameters: params, of the PE.
     Ports: `config`; `fetch`, `index`: read this place of the table, `word`: what was read; `result`, `window`: one
-    waits; `result_src`: the buffer that the result comes from; `result_taken`, `pixel_taken`: the half takes a vector,
-    the buffer a pixel; `take_result`, `take_window`: the controller takes one; `load`: valid, src, with, vector, row,
-    count and pixel (of the window) of what `issue` has next; `issue`; `busy`: a body, or an instruction of one, is
-    under way; `error`.
+    waits; `result_src`: the buffer that the result comes from; `result_more`: another waits behind it; `result_taken`,
+    `pixel_taken`: the half takes a vector, the buffer a pixel; `take_result`, `take_window`: the controller takes one;
+    `load`: valid, src, with, vector, row, count and pixel (of the window) of what `issue` has next; `issue`; `busy`: a
+    body, or an instruction of one, is under way; `error`.
     """
 
     def __init__(self, *, params: PEParams):
@@ -80,6 +80,7 @@ class Controller(Component):
                 "word": In(WORD_BITS),
                 "result": In(1),
                 "result_src": In(1),
+                "result_more": In(1),
                 "result_taken": In(1),
                 "take_result": Out(1),
                 "window": In(1),
@@ -165,6 +166,7 @@ class Controller(Component):
             sequencer.config.eq(self.config),
             sequencer.result.eq(self.result),
             sequencer.result_src.eq(self.result_src),
+            sequencer.result_more.eq(self.result_more),
             sequencer.window.eq(self.window),
             sequencer.result_taken.eq(self.result_taken | self.take_result),
             sequencer.window_taken.eq(self.take_window),

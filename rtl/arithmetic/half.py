@@ -51,6 +51,8 @@ class ArithmeticHalf(Component):
         Vectors of results and of partial sums; lanes without a channel hold 0.
     result_src : In(1)
         Number of the buffer whose window the vector at `result` comes from.
+    result_more : In(1)
+        Another vector waits behind that at `result`.
     window : In(stream(window_lanes × act_bits))
         Windows of a convolution buffer. It may be another one after `busy` was low.
     pixel : Out(stream(lanes × act_bits))
@@ -93,6 +95,7 @@ class ArithmeticHalf(Component):
                 "clear": In(1),
                 "result": In(vectors),
                 "result_src": In(1),
+                "result_more": In(1),
                 "side": In(vectors),
                 "window": In(stream.Signature(buffer.window_lanes * buffer.act_bits)),
                 "pixel": Out(stream.Signature(buffer.lanes * buffer.act_bits)),
@@ -131,6 +134,7 @@ class ArithmeticHalf(Component):
             controller.word.eq(table.word),
             controller.result.eq(self.result.valid),
             controller.result_src.eq(self.result_src),
+            controller.result_more.eq(self.result_more),
             controller.window.eq(self.window.valid),
             self.window.ready.eq(controller.take_window),
             builder.groups.eq(self.config.groups),

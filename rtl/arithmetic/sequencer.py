@@ -23,16 +23,17 @@ class Sequencer(Component):
     A body is one run of a program, for one vector of one pixel. `post` starts when a RESULT vector waits that no
     body has been started for and, for the first vector of a pixel, fewer than `PIXELS` pixels are on their way to
     the buffer; `pool` starts when a window waits whose last body has not been started. `post` goes first, so that the
-    array does not wait for windows that could: no `pool` starts before the last `post` has taken its vector. With
-    `second` `pool` starts for the RESULT vectors of buffer 1's windows, which then are none of `post`'s. A body that
-    has been started is fetched to its end. Before all bodies each program's first instruction is fetched once,
-    as a `probe`: `skip` then tells whether bodies begin with the second.
+    array does not wait for windows that could: no `pool` starts between a body of `post` and that of the vector behind
+    its own (`result_more`). With `second` `pool` starts for the RESULT vectors of buffer 1's windows, which then are
+    none of `post`'s. A body that has been started is fetched to its end. Before all bodies each program's first
+    instruction is fetched once, as a `probe`: `skip` then tells whether bodies begin with the second.
 
     Parameters: params, of the PE.
     Ports: `config`; `ready`: an instruction can be taken; `valid`, `place`: one is being fetched from
     `place.index` and where it belongs; `skip`: bodies of post, of pool begin with the second instruction;
-    `result`, `window`: one waits; `result_src`: number of the buffer that the result comes from; `result_taken`,
-    `window_taken`, `pixel_taken`: one is being taken; `pixel_dropped`: a body ends that wrote no pixel;
+    `result`, `window`: one waits; `result_src`: number of the buffer that the result comes from; `result_more`:
+    another waits behind it; `result_taken`, `window_taken`, `pixel_taken`: one is being taken; `pixel_dropped`: a
+    body ends that wrote no pixel;
     `running`: instructions of a body are still to be fetched.
     Latency: 0 (combinational) from `result` or `window` to `valid`, from 1 + p cycles after the reset on with p
     programs. Throughput: an instruction a cycle.
@@ -46,6 +47,7 @@ class Sequencer(Component):
                 "skip": In(2),
                 "result": In(1),
                 "result_src": In(1),
+                "result_more": In(1),
                 "result_taken": In(1),
                 "window": In(1),
                 "window_taken": In(1),
@@ -89,8 +91,8 @@ class Sequencer(Component):
                 & Mux(
                     second,
                     fresh & self.result_src,
-                    # While a result is still to be taken another may wait behind it, which goes first.
-                    self.window & ~window_claimed & ~(self.result & result_claimed),
+                    # The vector behind one that is still to be taken goes first.
+                    self.window & ~window_claimed & ~(result_claimed & self.result_more),
                 )
             ),
             probes.eq(Cat(self.config.post.enable, self.config.pool.enable) & ~probed),

@@ -74,6 +74,8 @@ class ReRAMHalf(Component):
         Vectors of results, registered; alu_lanes channels each, lane_bits wide, signed.
     result_src : Out(1)
         Number of the buffer whose window the vector at `result` comes from.
+    result_more : Out(1)
+        Another vector waits behind that at `result`.
     busy : Out(1)
         The array is reading or being programmed, or holds sums.
     error : Out(ErrorLayout(reram_program))
@@ -116,6 +118,7 @@ class ReRAMHalf(Component):
                 "receive": Out(stream.Signature(InstructionLayout(Class.N))).array(len(RECEIVERS)),
                 "result": Out(stream.Signature(VectorLayout(params))),
                 "result_src": Out(1),
+                "result_more": Out(1),
                 "busy": Out(1),
                 "error": Out(ErrorLayout(params.reram_program)),
             }
@@ -234,7 +237,7 @@ class ReRAMHalf(Component):
         ]
         connect(m, shift_add.o, vectors.i)
         connect(m, vectors.o, flipped(self.result))
-        m.d.comb += self.result_src.eq(vectors.src)
+        m.d.comb += [self.result_src.eq(vectors.src), self.result_more.eq(vectors.more)]
         return m
 
     def _keep_room(self, m: Module, expander: Expander) -> None:

@@ -33,6 +33,8 @@ class Vectors(Component):
         Vectors, registered.
     src : Out(1)
         Number of the buffer that the vector at `o` comes from.
+    more : Out(1)
+        Another vector waits behind that at `o`; registered.
 
     Timing
     ------
@@ -51,6 +53,7 @@ class Vectors(Component):
                 "i": In(stream.Signature(BlockLayout(params))),
                 "o": Out(stream.Signature(VectorLayout(params))),
                 "src": Out(1),
+                "more": Out(1),
             }
         )
 
@@ -86,6 +89,7 @@ class Vectors(Component):
             self.o.valid.eq(valid),
             self.o.payload.as_value().eq(shown),
             self.src.eq(shown_src),
+            self.more.eq(waiting),
         ]
         with m.If(completes), m.Switch(position):
             for n in range(count):

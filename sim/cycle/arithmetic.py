@@ -82,6 +82,7 @@ from ohmweave.sim.cycle.state import (
     SQ_RUNNING,
     SQ_SKIP,
     SQ_WINDOW,
+    VC_WAITING,
     VU_LEFT,
     VU_VALID,
 )  # fmt: skip
@@ -177,8 +178,9 @@ def _fetch(
         and not (second != 0 and source != 0)
         and (s[x + NX_LATER] != 0 or s[SQ_PIXELS] < PIXELS)
     )
-    # While a result is still to be taken by a body that has started another may wait behind it, which goes first.
-    waits = fresh and source != 0 if second else window != 0 and s[SQ_WINDOW] == 0 and (result == 0 or fresh)
+    # The vector behind one that is still to be taken by a body goes before a window.
+    later = s[SQ_RESULT] != 0 and s[VC_WAITING] != 0
+    waits = fresh and source != 0 if second else window != 0 and s[SQ_WINDOW] == 0 and not later
     starts_pool = pool != 0 and waits
     if not starts_post and not starts_pool:
         return 0
