@@ -6,6 +6,7 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.rtl.switch import SwitchInput, SwitchOutput, Turns
 from ohmweave.sim.compiler import Routes, program_of
+from ohmweave.sim.entries import by_entries, copies_below
 from ohmweave.sim.frames import flits_per_frame
 from ohmweave.sim.mapping.cut import Cut, Piece
 from ohmweave.sim.mapping.layout import Layout
@@ -45,7 +46,7 @@ def compile_mapped(cut: Cut, layout: Layout, params: GroupParams, *, copies: int
     outbound = Outbound(cut.output.tensor.shape, cut.output.bits, signed=cut.output.tensor.raw)
     flits_out = flits_per_frame(outbound.numbers, outbound.bits, params.pe.link_bits)
     names = dict.fromkeys(piece.stage.name for piece in cut.pieces)
-    return program_of(
+    program = program_of(
         params,
         parts,
         Inbound(cut.image.count, cut.image.bits),
@@ -64,6 +65,9 @@ def compile_mapped(cut: Cut, layout: Layout, params: GroupParams, *, copies: int
         {copy * block + entries[0]: 1 for copy in range(copies)} if copies > 1 else {},
         copies,
     )
+    if copies == 1 or params.entries == 1:
+        return program
+    return by_entries(program, copies_below(copies, block, params))
 
 
 def piece_plan(piece: Piece, params: GroupParams) -> Plan:

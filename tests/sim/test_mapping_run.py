@@ -55,11 +55,11 @@ def fitting(params: GroupParams, copies: int, count: int) -> list[tuple[int, Gra
     return found[:count]
 
 
-@pytest.mark.parametrize("copies", [1, 2, 4])
-def test_random_graphs(copies):
+@pytest.mark.parametrize(("copies", "entries"), [(1, 1), (2, 1), (4, 1), (2, 4), (4, 4)])
+def test_random_graphs(copies, entries):
     """Merged slices, partial sums, shortcuts, pools, averages: every output, and frames as often as predicted."""
     kinds = {"joined": 0, "partial": 0, "side": 0}
-    for seed, graph, found in fitting(CHIP, copies, 12):
+    for seed, graph, found in fitting(replace(CHIP, entries=entries), copies, 12 if entries == 1 else 6):
         pieces = found.allocation.cut.pieces
         kinds["joined"] += any(piece.before is not None for piece in pieces)
         kinds["partial"] += any(piece.partial is not None for piece in pieces)
