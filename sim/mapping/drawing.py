@@ -1,5 +1,6 @@
 """The PE grid of a chip with a network on it, as SVG: stages as colours, streams as lines."""
 
+from colorsys import hls_to_rgb
 from xml.etree import ElementTree as ET
 
 from ohmweave.rtl.group import STEPS, mesh_position
@@ -13,7 +14,9 @@ MARGIN = 24
 #: Pixels that the two directions of a link are apart, half of it.
 APART = 4
 #: Columns of the legend are so wide; its longest name.
-COLUMN, NAME = 200, 26
+COLUMN, NAME = 250, 28
+#: How light stages and their streams are.
+LIGHT, DARK = 0.82, 0.42
 
 
 def drawing(title: str, found: Summary) -> str:
@@ -35,12 +38,13 @@ def drawing(title: str, found: Summary) -> str:
     )
     ET.SubElement(svg, "rect", width=str(width), height=str(height), fill="white")
     _text(svg, MARGIN, MARGIN - 8, title, size=12)
-    colours = {name: _colour(index, len(stages)) for index, name in enumerate(stages)}
+    colours = {name: _colour(index, len(stages), LIGHT) for index, name in enumerate(stages)}
+    lines_of = {name: _colour(index, len(stages), DARK) for index, name in enumerate(stages)}
     # PEs without a stage first, then links, then what stands on them.
     for unit in range(found.params.pes):
         _pe(svg, unit, "#f2f2f2", "")
     for unit, to, name in found.links:
-        _link(svg, unit, to, colours[name])
+        _link(svg, unit, to, lines_of[name])
     for index, stage in enumerate(found.stages):
         for copy in stage.units:
             for unit in copy:
@@ -55,8 +59,11 @@ def drawing(title: str, found: Summary) -> str:
     return ET.tostring(svg, encoding="unicode") + "\n"
 
 
-def _colour(index: int, count: int) -> str:
-    return f"hsl({round(360 * index / count)},70%,{72 if index % 2 else 82}%)"
+def _colour(index: int, count: int, lightness: float) -> str:
+    """Hues in the order of the stages, neighbours of different depth; in hexadecimal, which all viewers know."""
+    depth = 0.06 * (index % 2)
+    parts = hls_to_rgb(index / count, lightness - depth, 0.7)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in parts)
 
 
 def _corner(unit: int) -> tuple[int, int]:
@@ -97,16 +104,12 @@ def _link(svg: ET.Element, unit: int, to: int, colour: str) -> None:
         "line",
         {
             "x1": f"{from_x:g}", "y1": f"{from_y:g}", "x2": f"{to_x:g}", "y2": f"{to_y:g}",
-            "stroke": _dark(colour), "stroke-width": "2",
+            "stroke": colour, "stroke-width": "2",
         },
     )  # fmt: skip
     tip = [(0, 0), (-4 * dx - 3 * dy, -4 * dy - 3 * dx), (-4 * dx + 3 * dy, -4 * dy + 3 * dx)]
     points = " ".join(f"{to_x + px:g},{to_y + py:g}" for px, py in tip)
-    ET.SubElement(svg, "polygon", points=points, fill=_dark(colour))
-
-
-def _dark(colour: str) -> str:
-    return colour.replace("72%)", "40%)").replace("82%)", "45%)")
+    ET.SubElement(svg, "polygon", points=points, fill=colour)
 
 
 def _text(

@@ -8,7 +8,7 @@ from ohmweave.rtl.group import STEPS, mesh_position
 from ohmweave.sim.compiler import compile_chain
 from ohmweave.sim.copies import Copies
 from ohmweave.sim.mapping.mapped import Mapped
-from ohmweave.sim.mapping.times import Times, piece_times, tiling_times
+from ohmweave.sim.mapping.times import Times, longest, piece_times, tiling_times
 from ohmweave.sim.ways import Layers, Way
 
 __all__ = ["StageUse", "Summary", "summary"]
@@ -16,7 +16,7 @@ __all__ = ["StageUse", "Summary", "summary"]
 
 @dataclass(frozen=True)
 class StageUse:
-    """A stage: its PEs in each copy, the cycles that its slowest one is at work for an image, and what on."""
+    """A stage: its PEs in each copy, and the most cycles that one is at work for an image, on each of what it does."""
 
     name: str
     units: tuple[tuple[int, ...], ...]
@@ -71,10 +71,9 @@ def _of_mapped(chosen: Mapped) -> Summary:
     for name in dict.fromkeys(piece.stage.name for piece in cut.pieces):
         pieces = cut.of(name)
         units = tuple(tuple(first + layout.placement[piece] for piece in pieces) for first in firsts)
-        slowest = max(
-            (piece_times(piece, chosen.params.pe) for piece in pieces), key=lambda each: each.longest
+        stages.append(
+            StageUse(name, units, longest(piece_times(piece, chosen.params.pe) for piece in pieces))
         )
-        stages.append(StageUse(name, units, slowest))
     links = [
         (first + unit, side, route.net.source.stage.name)
         for first in firsts

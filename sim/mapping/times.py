@@ -1,5 +1,6 @@
 """Cycles that each part of a piece is at work for a frame: what bounds how soon frames follow each other."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ohmweave.params import PEParams
@@ -9,7 +10,7 @@ from ohmweave.sim.pe_config import leaving_bits, partial_bits
 from ohmweave.sim.stage_program import blocks
 from ohmweave.sim.tiling import Tiling
 
-__all__ = ["Times", "piece_times", "stream_flits", "tiling_times"]
+__all__ = ["Times", "longest", "piece_times", "stream_flits", "tiling_times"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,17 @@ class Times:
             )
             if cycles == self.longest
         )
+
+
+def longest(times: Iterable[Times]) -> Times:
+    """Of several PEs what takes any of them longest, one by one."""
+    each = list(times)
+    return Times(
+        array=max(time.array for time in each),
+        sums=max(time.sums for time in each),
+        flits_in=max(time.flits_in for time in each),
+        flits_out=max(time.flits_out for time in each),
+    )
 
 
 def piece_times(piece: Piece, pe: PEParams) -> Times:
