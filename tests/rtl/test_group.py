@@ -1,20 +1,25 @@
 """The PE group, on Verilator and Icarus, with arrays programmed row by row through the host port."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ohmweave.params import GroupParams
 from ohmweave.presets import PRESETS
 from ohmweave.rtl.crossbar import verilog_model
 from ohmweave.rtl.group import PEGroup, mesh_position, mesh_unit, node_unit
 from ohmweave.rtl.netlist import emit_rtlil, emit_verilog
+from ohmweave.sim.backends import Job
 from ohmweave.sim.compiler import compile_chain, tiled
+from ohmweave.sim.copies import copied
 from ohmweave.sim.frames import pack
 from ohmweave.sim.golden import logits as golden
 from ohmweave.sim.graph import from_network
 from ohmweave.sim.network import ConvLayer, Network
+from ohmweave.sim.program import Program
 from ohmweave.sim.stages import stages
 from ohmweave.testbench.runner import TOP, available, run_testbench
 
@@ -35,6 +40,16 @@ def _layer(
         mult=np.ones(out, np.uint16) if raw else rng.integers(20000, 65536, out).astype(np.uint16),
         shift=np.ones(out, np.uint8) if raw else rng.integers(19, 22, out).astype(np.uint8),
         **more,
+    )
+
+
+def short_network(seed: int = 5) -> Network:
+    """Two layers for one PE."""
+    rng = np.random.default_rng(seed)
+    return Network(
+        name="two",
+        input_shape=(1, 4, 4),
+        layers=(_layer(rng, "conv", 2, 1, 3, pad=1), _layer(rng, "fc", 5, 2, 4, raw=True)),
     )
 
 
@@ -61,26 +76,55 @@ def test_group(simulator: str, tmp_path: Path) -> None:
     assert net.shapes[-2] == (6, 1, 1)
     images = np.random.default_rng(3).integers(0, 256, (FRAMES, 9, 11), dtype=np.uint8)
     program = compile_chain([tiled(stage, PARAMS) for stage in stages(from_network(net))], PARAMS)
-    results = golden(net, images)
-    assert len(np.unique(results, axis=0)) == FRAMES, "the images must tell the results apart"
-    bits = program.outbound.bits
-    flits = pack([(results[:, None].astype(np.int64) & ((1 << bits) - 1), bits)], PARAMS.pe.link_bits).ravel()
     windows = 9 * 11  # of conv1, the slowest: one column group a window
+    interval = windows * PARAMS.pe.array.read_cycles
+    _run(simulator, tmp_path, PARAMS, net, images, program, interval)
+
+
+@pytest.mark.parametrize("simulator", RUNS)
+def test_entries(simulator: str, tmp_path: Path) -> None:
+    """Copies of a network, each with an entry of its own above it."""
+    if not available(simulator):
+        pytest.skip(f"{simulator} is not installed")
+    params, net = replace(PARAMS, entries=4), short_network()
+    images = np.random.default_rng(3).integers(0, 256, (FRAMES * 4, 4, 4), dtype=np.uint8)
+    mapped = copied([tiled(stage, params) for stage in stages(from_network(net))], params, 4)
+    program = compile_chain(mapped.layers, params, copies=4)
+    _run(simulator, tmp_path, params, net, images, program, None)
+
+
+def _run(
+    simulator: str,
+    tmp_path: Path,
+    params: GroupParams,
+    net: Network,
+    images: np.ndarray,
+    program: Program,
+    interval: int | None,
+) -> None:
+    """The testbench on a chip, with the arrays programmed as `program` says."""
+    results = golden(net, images)
+    assert len(np.unique(results, axis=0)) == len(images), "the images must tell the results apart"
+    bits = program.outbound.bits
+    flits = pack([(results[:, None].astype(np.int64) & ((1 << bits) - 1), bits)], params.pe.link_bits).ravel()
+    job = Job.of(program, program.encode(images[..., None] >> 4))
     case = {
         "arrays": program.array_config().tolist(),
         "config": program.config.tolist(),
-        "frames": program.encode(images[..., None] >> 4).ravel().tolist(),
+        "frames": job.host_data.tolist(),
+        "entries": [data.tolist() for data in job.entry_data],
         "expected": flits.tolist(),
         "flits_per_frame": program.outputs_per_frame,
-        "interval": windows * PARAMS.pe.array.read_cycles,
+        "interval": interval,
+        "half": 30 if interval is None else interval // 2,
     }
     path = tmp_path / "case.json"
     path.write_text(json.dumps(case))
-    netlist = emit_rtlil(PEGroup(params=PARAMS), TOP)
+    netlist = emit_rtlil(PEGroup(params=params), TOP)
     model = tmp_path / "crossbar.v"
-    model.write_text(verilog_model(PARAMS.pe.array))
+    model.write_text(verilog_model(params.pe.array))
     ran = run_testbench(
-        PEGroup(params=PARAMS),
+        PEGroup(params=params),
         "tb_group",
         simulator,
         sources=[model],
