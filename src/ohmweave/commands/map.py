@@ -51,12 +51,12 @@ def command(model: str, arch: str, copies: int | None, mapping: str, out: Path, 
     from ohmweave.commands.terminal import output, progress_bars
     from ohmweave.sim.mapping.drawing import drawing
     from ohmweave.sim.mapping.summary import summary
-    from ohmweave.sim.run import planned
+    from ohmweave.sim.run import MAPPING, planned
 
     with progress_bars(Console(stderr=True)) as progress:
         network, sentences = load_integers(model, FloatChoices(**choices), progress)
         check_output_folder(out)
-        progress("mapping", 0, 0)
+        progress(MAPPING, 0, 0)
         chosen = planned(network, architecture.params, copies=copies, mapping=mapping)
         found = summary(chosen, architecture.params)
     title = f"{network.name} on {architecture.name}"
