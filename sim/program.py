@@ -144,6 +144,15 @@ class Program:
     entry_copies: tuple[int, ...] = ()
 
     @property
+    def names(self) -> dict[int, str]:
+        """Unit → the stages that it runs."""
+        found: dict[int, list[str]] = {}
+        for stage in self.stages:
+            for unit in stage.units:
+                found.setdefault(unit, []).append(stage.name)
+        return {unit: " and ".join(names) for unit, names in found.items()}
+
+    @property
     def outputs_per_frame(self) -> int:
         """Flits that leave the chip for a frame."""
         each = flits_per_frame(self.outbound.numbers, self.outbound.bits, self.params.pe.link_bits)

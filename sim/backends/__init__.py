@@ -8,7 +8,7 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.sim.backends.design import ChipSource, group_source
 from ohmweave.sim.backends.emit import write_netlist
-from ohmweave.sim.backends.job import Job, Progress, Result
+from ohmweave.sim.backends.job import Job, Progress, Result, Standstill
 
 __all__ = [
     "BACKENDS", "Backend", "ChipSource", "Job", "Progress", "Result", "get_backend", "simulate", "write_netlist",
@@ -57,5 +57,15 @@ def simulate(
     waves: Path | None = None,
     progress: Progress | None = None,
 ) -> Result:
-    """Run `job` on the PE group of `params`; see `Backend`."""
-    return get_backend(backend).simulate(group_source(params), job, jobs=jobs, waves=waves, progress=progress)
+    """Run `job` on the PE group of `params`; see `Backend`. Of a chip that hangs it is said who waits for whom."""
+    try:
+        return get_backend(backend).simulate(
+            group_source(params), job, jobs=jobs, waves=waves, progress=progress
+        )
+    except Standstill as hang:
+        if hang.why:
+            raise
+        # The cycle model, which a run that ends as it should does without.
+        from ohmweave.sim.cycle.explain import explained
+
+        raise explained(params, hang) from None

@@ -1,7 +1,7 @@
 """What a simulation is asked and what it answers, the same for every backend."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -11,7 +11,9 @@ from ohmweave.errors import OhmweaveError
 if TYPE_CHECKING:
     from ohmweave.sim.program import Program
 
-__all__ = ["IDLE_LIMIT", "RESET_CYCLES", "Job", "Progress", "Result", "fault_message", "hang_message"]
+__all__ = [
+    "IDLE_LIMIT", "RESET_CYCLES", "Job", "Progress", "Result", "Standstill", "fault_message", "hang_message",
+]  # fmt: skip
 
 #: Cycles of reset before cycle 0.
 RESET_CYCLES = 2
@@ -40,6 +42,7 @@ class Job:
     entry_flits        flits of a frame at each entry, of which `frames` has F; None: F at all of them
     outputs_per_frame  words that come out of host_out for a frame
     idle_limit         cycles without a transfer on host_in or host_out after which the run is given up
+    names              unit → what it runs, for messages
     """
 
     levels: Mapping[int, np.ndarray]
@@ -48,6 +51,7 @@ class Job:
     outputs_per_frame: int
     entry_flits: tuple[int, ...] | None = None
     idle_limit: int = IDLE_LIMIT
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, program: "Program", frames: np.ndarray) -> Self:
@@ -58,6 +62,7 @@ class Job:
             frames=frames,
             outputs_per_frame=program.outputs_per_frame,
             entry_flits=program.entry_flits(frames),
+            names=program.names,
         )
 
     def __post_init__(self) -> None:
@@ -156,12 +161,21 @@ class Result:
     run_s: float
 
 
-def hang_message(came: int, total: int, idle_limit: int) -> OhmweaveError:
+class Standstill(OhmweaveError):
+    """A run in which nothing moves any more: its job, how many outputs came, and why, if that is known."""
+
+    def __init__(self, message: str, job: Job, came: int, why: str):
+        super().__init__(message)
+        self.job, self.came, self.why = job, came, why
+
+
+def hang_message(job: Job, came: int, why: str = "") -> Standstill:
     """The refusal of a run in which nothing moves any more."""
-    return OhmweaveError(
-        f"the simulation hangs: {came} of {total} outputs came, and then nothing was transferred "
-        f"for {idle_limit} cycles"
+    message = (
+        f"the simulation hangs: {came} of {len(job.frames) * job.outputs_per_frame} outputs came, and then nothing "
+        f"was transferred for {job.idle_limit} cycles"
     )
+    return Standstill(f"{message}; {why}" if why else message, job, came, why)
 
 
 def fault_message(fault: int, cycle: int) -> OhmweaveError:

@@ -82,7 +82,7 @@ def parse_result(text: str, job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarra
         cycle, fault = map(int, lines["e"][0].split())
         raise fault_message(fault, cycle)
     if lines["h"]:
-        raise hang_message(len(lines["o"]), frames * per_frame, job.idle_limit)
+        raise hang_message(job, len(lines["o"]))
     if not lines["c"] or len(lines["o"]) != frames * per_frame or len(lines["i"]) != frames:
         raise OhmweaveError("the simulation ended before all outputs had come")
     stamped = np.array(" ".join(lines["o"]).split(), np.uint64).reshape(frames, per_frame, 2)

@@ -141,7 +141,7 @@ def simulate(
                 if progress and len(outputs) % per_frame == 0:
                     progress(len(outputs) // per_frame, frames)
             elif cycle - moved >= job.idle_limit:
-                raise hang_message(len(outputs), wanted, job.idle_limit)
+                raise hang_message(job, len(outputs))
             cycle += 1
             if len(outputs) == wanted:
                 break

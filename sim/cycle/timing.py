@@ -9,6 +9,7 @@ from ohmweave.sim.backends.job import Job, hang_message
 from ohmweave.sim.cycle.chip import DONE, run
 from ohmweave.sim.cycle.decode import ChipSettings
 from ohmweave.sim.cycle.entries import E_DATA, E_FLITS, E_LEFT
+from ohmweave.sim.cycle.standstill import standstill
 from ohmweave.sim.cycle.tables import tables
 
 __all__ = ["Timing", "timing"]
@@ -39,7 +40,7 @@ def timing(params: GroupParams, chip: ChipSettings, job: Job) -> Timing:
         job.outputs_per_frame, job.idle_limit, first_in, last_out, busy,
     )  # fmt: skip
     if ended != DONE:
-        raise hang_message(came, frames * job.outputs_per_frame, job.idle_limit)
+        raise hang_message(job, came, standstill(params, made, cycles, job))
     everyone = np.zeros(params.pes, np.int64)
     everyone[made.units] = busy
     return Timing(first_in, last_out, everyone, int(cycles))

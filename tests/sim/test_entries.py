@@ -204,7 +204,9 @@ def test_an_entry_that_nobody_opened(backend: str) -> None:
     closed = replace(job, config=job.config[:-16], idle_limit=500)
     assert [int(flit) & 0xFFFF for flit in job.config[-16::4]] == [entry_unit(entry) for entry in range(4)]
     assert refusal(EACH, closed, backend) == (
-        "the simulation hangs: 0 of 16 outputs came, and then nothing was transferred for 500 cycles"
+        "the simulation hangs: 0 of 16 outputs came, and then nothing was transferred for 500 cycles; "
+        "each waits for the next: PE 0 (conv0 + logits): its main receiver waits for a frame; "
+        "entry 0: it was never opened"
     )
 
 
