@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from mapping_graphs import LIMITS, spanning
+from mapping_graphs import LIMITS, conv, spanning
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.presets import PRESETS
 from ohmweave.sim import graph_golden, library
 from ohmweave.sim.backends import Job, Result, simulate
-from ohmweave.sim.graph import Graph
+from ohmweave.sim.graph import RAW_BITS, Graph, MaxPool, Tensor
 from ohmweave.sim.images import ImageSet
 from ohmweave.sim.mapping import cut as cut_module
 from ohmweave.sim.mapping.mapped import Mapped, mapped
@@ -128,6 +128,28 @@ def test_ways_to_run():
         assert (outcome.logits == outcomes["auto"].logits).all()
     counts = {layer.name: layer.pes for layer in outcomes["auto"].report.layers}
     assert sum(counts.values()) == len(found.allocation.cut.pieces)
+
+
+def test_a_pool_does_not_hold_up_the_array():
+    """A block of columns for each pixel, and a pool behind it: results go first, and the windows wait for a row."""
+    nodes = (
+        conv("conv", "image", ins=3, outs=64, kernel=7, stride=(2, 2)),
+        MaxPool(name="pool", input="conv", kernel=(3, 3), stride=(2, 2), pads=(1, 1, 1, 1)),
+        conv("logits", "pool", ins=64, outs=16, kernel=1, stride=(4, 4), bits=RAW_BITS,
+             mult=np.zeros(0, np.uint16), shift=np.zeros(0, np.int8)),
+    )  # fmt: skip
+    graph = Graph(name="pooled", input=Tensor(name="image", shape=(3, 64, 64), bits=4), nodes=nodes)
+    found = mapped(graph, LARGE)
+    assert [piece.outs for piece in found.allocation.cut.of("conv")] == [
+        (0, 16),
+        (16, 32),
+        (32, 48),
+        (48, 64),
+    ]
+    assert found.interval == 32 * 32 * 6
+    result, equal = simulated(graph, found, images=3, backend="cycle")
+    assert equal
+    assert measure(result).interval == found.interval
 
 
 def test_pool_of_an_average():
