@@ -193,9 +193,9 @@ def _visits(way: Sequence[Ask], answers: Mapping[Ask, Answer]) -> list[Visit]:
     for unit, group in groupby(way, _unit):
         asks = list(group)
         says = list(dict.fromkeys(answers[ask].says for ask in asks if answers[ask].says))
-        passes = all(ask.what in ("input_takes", "output_takes") and answers[ask].waits for ask in asks)
+        passes = [ask.what for ask in asks] == ["input_takes", "output_takes"] and answers[asks[-1]].waits
         if says:
-            found.append(((unit, says), passes and bool(found)))
+            found.append(((unit, says), bool(passes and found)))
     visits = [visit for visit, passes in found if not passes]
     if len(visits) < 2:
         visits = [visit for visit, _ in found]

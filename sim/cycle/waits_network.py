@@ -26,7 +26,10 @@ class Network(Registers):
         if now is not None:
             answer = self.input_gives(p, now)
             waiting = any(i != now and self._offered(p, i) for i in self._turns(p, n))
-            return answer._replace(says=f"its switch takes {_from(now)} first") if waiting else answer
+            if not waiting:
+                return answer
+            end = f", and {answer.says}" if answer.says else ""
+            return answer._replace(says=f"its switch takes {_from(now)} first{end}")
         return Answer(f"its switch leads nothing {self._to(n)}")
 
     def input_gives(self, p: int, i: int) -> Answer:

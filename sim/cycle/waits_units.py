@@ -54,10 +54,10 @@ class Units(Registers):
             return MOVES
         if r == SIDE:
             return Answer("its side receiver is full", (Ask("program", p),))
-        buffer = (0, 1)[r]
-        if self._writer(p, buffer) != r:
-            return Answer(f"its {name} receiver is full", (Ask("pixel_gives", p),))
-        return Answer(f"its {name} receiver is full", (Ask("buffer_takes", p, buffer),))
+        # The main receiver fills buffer 0, that of the shortcut buffer 1.
+        if self._writer(p, r) != r:
+            return Answer(f"its {name} receiver is full", (Ask("pixel_takes", p),))
+        return Answer(f"its {name} receiver is full", (Ask("buffer_takes", p, r),))
 
     def receiver_ends(self, p: int, r: int) -> Answer:
         """Why the frame in a receiver does not end."""
@@ -163,6 +163,10 @@ class Units(Registers):
         """Why a pixel of results is not taken by a buffer."""
         if not self._t.pes[p, st.PB_VALID]:
             return self.program(p, 0)
+        if self._t.settings[p, st.C_IN_PLACE] and self._writer(p, 0) is not None:
+            # They come after the image that is written.
+            full = self._t.pes[p, st.MAIN + st.RV_VALID]
+            return self.buffer_takes(p, 0) if full else self.receiver_gives(p, MAIN)
         for b in range(2):
             if self._writer(p, b) is None:
                 return self.buffer_takes(p, b)
