@@ -405,6 +405,56 @@ def _figures(measured: Measured) -> dict[str, float]:
 
 
 #: What can be asked for by name.
+#: The paper's chip, and ResNet-34 in its 4 bits.
+CHIP = "re-reram-256"
+NARROW = FloatChoices(weight_bits="4", act_bits="4", input_bits="4")
+
+
+def _chip() -> Iterator[Row]:
+    """Networks that are on 256 PEs as a whole, as often as they fit; cycles of the model, which are the netlist's."""
+    network = builtin("lenet5")
+    params = PRESETS[CHIP]
+    report = run(network, _images(network, 480), params, arch=CHIP, backend="cycle", copies=None).report
+    assert report.cycles is not None
+    assert report.cycles.interval is not None
+    yield Row(
+        name="LeNet-5 on 256 PEs",
+        what="LeNet-5 on 256 PEs, as many copies as fit: cycles from image to image",
+        value=report.cycles.interval,
+        unit="cycles",
+        target=100,
+    )
+    graph, _ = load_integers("resnet34", NARROW, lambda _what, _done, _total: None)
+    pixels = np.random.default_rng(1).integers(0, 256, (6, 224, 224, 3), dtype=np.uint8)
+    report = run(
+        graph, ImageSet("random", pixels, None), params, arch=CHIP, backend="cycle", copies=None
+    ).report
+    assert report.cycles is not None
+    assert report.cycles.interval is not None
+    yield Row(
+        name="ResNet-34 on 256 PEs",
+        what="ResNet-34, 224×224, 4 bits, on 256 PEs: cycles from image to image",
+        value=report.cycles.interval,
+        unit="cycles",
+        target=16_000,
+        details={"mismatches": report.mismatches, "PEs": sum(layer.pes for layer in report.layers)},
+    )
+    yield Row(
+        name="ResNet-34 latency",
+        what="ResNet-34 on 256 PEs: cycles of one image",
+        value=report.cycles.latency,
+        unit="cycles",
+        target=120_000,
+    )
+    yield Row(
+        name="ResNet-34 model",
+        what="ResNet-34 on 256 PEs: seconds that the cycle model takes for an image",
+        value=report.sim.run_s / len(pixels),
+        unit="s",
+        target=60,
+    )
+
+
 BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
     "cycles": _cycles,
     "speed": _speed,
@@ -416,4 +466,5 @@ BENCHES: dict[str, Callable[[], Iterator[Row]]] = {
     "layers": _layers,
     "pruned": _pruned,
     "pool": _pool,
+    "chip": _chip,
 }

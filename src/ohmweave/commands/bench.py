@@ -13,7 +13,19 @@ if TYPE_CHECKING:
 __all__ = ["BENCHES", "command"]
 
 #: The same as the keys of `ohmweave.bench.BENCHES`; a test compares them.
-BENCHES = ("cycles", "speed", "images", "build", "memory", "emit", "import", "layers", "pruned", "pool")
+BENCHES = (
+    "cycles",
+    "speed",
+    "images",
+    "build",
+    "memory",
+    "emit",
+    "import",
+    "layers",
+    "pruned",
+    "pool",
+    "chip",
+)
 
 
 @click.command("bench", short_help="Measure speed and memory against their targets.")
