@@ -48,8 +48,17 @@ def test_network_with_shortcuts(folder, capsys):
     assert len(squares) == 1 + 64 + 23 + 23
     # The shortcuts' streams end in two places, so that there are more links than stages.
     assert len(svg.findall(f"{SVG}line")) > 23
+    # 4,096 of 6,144 cycles for 16 channels of 32×32 pixels; fewer further on.
+    links = record["links"]
+    assert (links["used"], links["of"], links["busiest"]) == (
+        len(svg.findall(f"{SVG}line")),
+        224,
+        4096 / 6144,
+    )
+    assert 0 < links["mean"] < links["busiest"]
     out = capsys.readouterr().out
     assert "23 of 64" in out
+    assert "the busiest 67 % of the time" in out
     assert "stem, 6,144 cycles, bound by its array" in out
     assert "6,144 cycles from image to image (predicted)" in out
 
@@ -60,6 +69,7 @@ def test_copies(folder):
     first, second = record["stages"][0]["units"]
     assert [unit + 32 for unit in first] == second
     assert len(svg.findall(f"{SVG}line")) % 2 == 0
+    assert record["links"]["busiest"] == 4096 / 6144
 
 
 def test_chain(folder, capsys):

@@ -43,8 +43,8 @@ def drawing(title: str, found: Summary) -> str:
     # PEs without a stage first, then links, then what stands on them.
     for unit in range(found.params.pes):
         _pe(svg, unit, "#f2f2f2", "")
-    for unit, to, name in found.links:
-        _link(svg, unit, to, lines_of[name])
+    for link in found.links:
+        _link(svg, link.unit, link.side, lines_of[link.stage])
     for index, stage in enumerate(found.stages):
         for copy in stage.units:
             for unit in copy:

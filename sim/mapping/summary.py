@@ -8,10 +8,10 @@ from ohmweave.rtl.group import STEPS, mesh_position
 from ohmweave.sim.compiler import compile_chain
 from ohmweave.sim.copies import Copies
 from ohmweave.sim.mapping.mapped import Mapped
-from ohmweave.sim.mapping.times import Times, longest, piece_times, tiling_times
+from ohmweave.sim.mapping.times import Times, longest, net_flits, piece_times, tiling_times
 from ohmweave.sim.ways import Layers, Way
 
-__all__ = ["StageUse", "Summary", "summary"]
+__all__ = ["LinkUse", "StageUse", "Summary", "summary"]
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,19 @@ class StageUse:
 
 
 @dataclass(frozen=True)
+class LinkUse:
+    """A link of the mesh: the unit and the side that it leaves by, whose results it carries, their flits an image."""
+
+    unit: int
+    side: int
+    stage: str
+    flits: int
+
+
+@dataclass(frozen=True)
 class Summary:
     """A network on a chip.
 
-    links     (unit, side that it leaves by, stage whose results it carries)
     interval  cycles from image to image that the slowest stage, or the host's link, allows: a prediction
     course    (PEs, slowest stage, its cycles) after each step of the allocation
     why       it runs layer by layer; empty where all stages are on the chip at once, `links` and `units` where not
@@ -40,7 +49,7 @@ class Summary:
     params: GroupParams
     copies: int
     stages: tuple[StageUse, ...]
-    links: tuple[tuple[int, int, str], ...]
+    links: tuple[LinkUse, ...]
     interval: float
     course: tuple[tuple[int, str, int], ...]
     why: str = ""
@@ -50,6 +59,16 @@ class Summary:
         """PEs that work; of a network that runs layer by layer, in its largest layer."""
         counts = [stage.pes for stage in self.stages]
         return max(counts) if self.why else sum(counts)
+
+    @property
+    def link_count(self) -> int:
+        """Links of the mesh, both directions."""
+        side = self.params.side
+        return 4 * side * (side - 1)
+
+    def busy(self, link: LinkUse) -> float:
+        """Share of the time in which a link has a flit, a copy taking as many intervals for an image as there are."""
+        return link.flits / (self.interval * self.copies)
 
     @property
     def slowest(self) -> StageUse:
@@ -75,7 +94,9 @@ def _of_mapped(chosen: Mapped) -> Summary:
             StageUse(name, units, longest(piece_times(piece, chosen.params.pe) for piece in pieces))
         )
     links = [
-        (first + unit, side, route.net.source.stage.name)
+        LinkUse(
+            first + unit, side, route.net.source.stage.name, net_flits(route.net.source, chosen.params.pe)
+        )
         for first in firsts
         for route in layout.routes
         for unit, side in route.links
@@ -101,7 +122,8 @@ def _of_copies(chosen: Copies, params: GroupParams) -> Summary:
     for before, after in pairwise(stages):
         for (here,), (there,) in zip(before.units, after.units, strict=True):
             (x, y), (to_x, to_y) = mesh_position(here), mesh_position(there)
-            links.append((here, STEPS.index((to_x - x, to_y - y)), before.name))
+            side = STEPS.index((to_x - x, to_y - y))
+            links.append(LinkUse(here, side, before.name, before.times.flits_out))
     slowest = max(stages, key=lambda stage: stage.times.longest).times.longest
     link = max(-(-stages[0].times.flits_in // min(params.entries, chosen.count)), stages[-1].times.flits_out)
     return Summary(params, chosen.count, tuple(stages), tuple(links), max(slowest / chosen.count, link), ())

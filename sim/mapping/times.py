@@ -10,7 +10,7 @@ from ohmweave.sim.pe_config import leaving_bits, partial_bits
 from ohmweave.sim.stage_program import blocks
 from ohmweave.sim.tiling import Tiling
 
-__all__ = ["Times", "longest", "piece_times", "stream_flits", "tiling_times"]
+__all__ = ["Times", "longest", "net_flits", "piece_times", "stream_flits", "tiling_times"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,12 @@ def piece_times(piece: Piece, pe: PEParams) -> Times:
         flits_in=max(stream_flits(stream, pe) for stream in feeds),
         flits_out=flits_out,
     )
+
+
+def net_flits(source: Piece, pe: PEParams) -> int:
+    """Flits of a frame that leave a piece's PE: its part of a stream and what comes before it, or partial sums."""
+    times = piece_times(source, pe)
+    return times.flits_out if source.final else times.sums
 
 
 def tiling_times(tiling: Tiling, pe: PEParams) -> Times:

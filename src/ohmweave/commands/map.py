@@ -84,6 +84,12 @@ def _record(found: "Summary") -> dict[str, Any]:
             {"name": stage.name, "pes": stage.pes, "units": stage.units, **asdict(stage.times)}
             for stage in found.stages
         ],
+        "links": {
+            "used": len(found.links),
+            "of": found.link_count,
+            "busiest": max(map(found.busy, found.links), default=0.0),
+            "mean": sum(map(found.busy, found.links)) / max(1, len(found.links)),
+        },
         "course": [{"pes": pes, "stage": stage, "cycles": cycles} for pes, stage, cycles in found.course],
     }
 
@@ -107,6 +113,13 @@ def _show(console: "Console", title: str, found: "Summary") -> None:
     facts.add_row(
         "slowest", Text(f"{slow.name}, {slow.times.longest:,} cycles, bound by its {slow.times.binds}")
     )
+    if found.links:
+        busy = [100 * found.busy(link) for link in found.links]
+        facts.add_row(
+            "links",
+            f"{len(busy)} of {found.link_count} used; the busiest {max(busy):.0f} % of the time, "
+            f"on average {sum(busy) / len(busy):.0f} %",
+        )
     for pes, stage, cycles in found.course[:-1]:
         facts.add_row("", Text(f"with {pes} PEs it was {stage}, {cycles:,} cycles"))
     console.print(facts)
