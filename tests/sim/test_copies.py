@@ -129,7 +129,10 @@ def test_refusals() -> None:
     with pytest.raises(OhmweaveError, match=r"^5 copies of 2 stages do not fit the chip of 4 PEs$"):
         run(graph, images(graph, 1), TINY, arch="tiny", copies=5)
     side = network(2, residual=True)
-    sentence = "copies are of networks whose layers all fit the chip at once, and net runs layer by layer"
+    sentence = (
+        "copies are of networks whose layers all fit the chip at once, and net runs layer by layer: "
+        "net needs 3 PEs for all its stages at once, 1 more than the 2 of the chip"
+    )
     with pytest.raises(OhmweaveError, match=f"^{sentence}$"):
         run(side, images(side, 1), TINY, arch="tiny", copies=2)
     made = [tiled(stage, TINY) for stage in stages(graph)]
