@@ -2,10 +2,12 @@
 
 from amaranth.lib import data, stream
 
-__all__ = ["CONFIG_BITS", "ConfigWrite", "FlitLayout", "flit_stream"]
+__all__ = ["CONFIG_BITS", "MAX_TURN", "ConfigWrite", "FlitLayout", "flit_stream"]
 
 #: Bits of an address and of a word of configuration; a link has to be as wide.
 CONFIG_BITS = 16
+#: The longest turn that a switch or a node of the trees can be told, in flits.
+MAX_TURN = (1 << CONFIG_BITS) - 1
 
 
 class FlitLayout(data.StructLayout):

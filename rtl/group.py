@@ -14,7 +14,7 @@ from ohmweave.rtl.network.tree_entry import TreeEntry, entry_unit
 from ohmweave.rtl.network.tree_node import FIRST_NODE_UNIT, RADIX, TreeNode
 from ohmweave.rtl.pe import PE
 
-__all__ = ["PEGroup", "mesh_position", "mesh_unit", "node_unit"]
+__all__ = ["PEGroup", "mesh_neighbour", "mesh_position", "mesh_side", "mesh_unit", "node_unit", "opposite"]
 
 # Where the neighbours are, in the order north, east, south, west of a PE's mesh ports.
 STEPS = ((0, -1), (1, 0), (0, 1), (-1, 0))
@@ -30,6 +30,24 @@ def mesh_position(unit: int) -> tuple[int, int]:
 def mesh_unit(x: int, y: int) -> int:
     """Number of the PE at a column and row of the mesh."""
     return sum((x >> bit & 1) << (2 * bit) | (y >> bit & 1) << (2 * bit + 1) for bit in range(8))
+
+
+def mesh_neighbour(unit: int, side: int, width: int) -> int | None:
+    """Number of the PE on a side of another, in a mesh of so many columns and rows; None at its edge."""
+    (x, y), (dx, dy) = mesh_position(unit), STEPS[side]
+    inside = 0 <= x + dx < width and 0 <= y + dy < width
+    return mesh_unit(x + dx, y + dy) if inside else None
+
+
+def mesh_side(here: int, there: int) -> int:
+    """On which side of a PE its neighbour is."""
+    (x, y), (to_x, to_y) = mesh_position(here), mesh_position(there)
+    return STEPS.index((to_x - x, to_y - y))
+
+
+def opposite(side: int) -> int:
+    """The side of a neighbour at which a PE is that has the neighbour on `side`."""
+    return (side + 2) % len(STEPS)
 
 
 def node_unit(level: int, index: int) -> int:
@@ -134,9 +152,7 @@ class PEGroup(Component):
 
     def _join_neighbours(self, m: Module, pes: list[Any], n: int) -> None:
         """Drive the inputs of PE n from its neighbours; at the edge of the mesh nothing comes and nothing is taken."""
-        x, y = mesh_position(n)
-        side = self._params.side
-        for port, (dx, dy) in enumerate(STEPS):
-            if 0 <= x + dx < side and 0 <= y + dy < side:
-                neighbour = pes[mesh_unit(x + dx, y + dy)]
-                connect(m, neighbour.mesh_o[(port + 2) % len(STEPS)], pes[n].mesh_i[port])
+        for side in range(len(STEPS)):
+            neighbour = mesh_neighbour(n, side, self._params.side)
+            if neighbour is not None:
+                connect(m, pes[neighbour].mesh_o[opposite(side)], pes[n].mesh_i[side])

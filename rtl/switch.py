@@ -9,14 +9,11 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from ohmweave.check import whole
-from ohmweave.rtl.flit import CONFIG_BITS, ConfigWrite, flit_stream
+from ohmweave.rtl.flit import CONFIG_BITS, MAX_TURN, ConfigWrite, flit_stream
 from ohmweave.rtl.network.router import Router
 from ohmweave.rtl.registers import RegisterFile, register_writes
 
-__all__ = ["MAX_TURN", "RoutesLayout", "Switch", "SwitchInput", "SwitchOutput", "Turns", "switch_writes"]
-
-#: The longest turn, in flits.
-MAX_TURN = (1 << CONFIG_BITS) - 1
+__all__ = ["RoutesLayout", "Switch", "SwitchInput", "SwitchOutput", "Turns", "switch_writes"]
 
 
 class SwitchInput(enum.IntEnum):

@@ -15,7 +15,7 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.rtl.config_map import Region
 from ohmweave.rtl.flit import CONFIG_BITS
-from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, node_unit
+from ohmweave.rtl.group import mesh_side, mesh_unit, node_unit
 from ohmweave.rtl.network.tree_node import RADIX, node_writes
 from ohmweave.rtl.switch import SwitchInput, SwitchOutput, Turns, switch_writes
 from ohmweave.sim.entries import by_entries, copies_below, first_pes
@@ -325,18 +325,12 @@ def _path(pes: int) -> list[int]:
     return [mesh_unit(x if y % 2 == 0 else side - 1 - x, y) for y in range(side) for x in range(side)]
 
 
-def _side(here: int, there: int) -> int:
-    """On which side of a PE its neighbour is."""
-    (x, y), (to_x, to_y) = mesh_position(here), mesh_position(there)
-    return STEPS.index((to_x - x, to_y - y))
-
-
 def _from(here: int, there: int) -> SwitchInput:
-    return SwitchInput(SwitchInput.NORTH + _side(here, there))
+    return SwitchInput(SwitchInput.NORTH + mesh_side(here, there))
 
 
 def _to(here: int, there: int) -> SwitchOutput:
-    return SwitchOutput(SwitchOutput.NORTH + _side(here, there))
+    return SwitchOutput(SwitchOutput.NORTH + mesh_side(here, there))
 
 
 def _tree(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
-from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, node_unit
+from ohmweave.rtl.group import mesh_neighbour, node_unit, opposite
 from ohmweave.rtl.isa import Class, Place
 from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.rtl.switch import SwitchInput, SwitchOutput, Turns
@@ -52,7 +52,7 @@ class _Check:
     def _mesh(self, unit: int, pe: PESettings) -> None:
         for side, name in enumerate(SIDES):
             beside = self._neighbour(unit, side)
-            back = (side + 2) % len(SIDES)
+            back = opposite(side)
             takes = self._uses(unit, SwitchInput(SwitchInput.NORTH + side))
             if takes and (beside is None or not self._opens(beside, SwitchOutput(SwitchOutput.NORTH + back))):
                 there = (
@@ -82,7 +82,7 @@ class _Check:
                     continue  # which is said of that PE
                 link = (
                     before,
-                    SwitchOutput(SwitchOutput.NORTH + (source - SwitchInput.NORTH + 2) % len(SIDES)),
+                    SwitchOutput(SwitchOutput.NORTH + opposite(source - SwitchInput.NORTH)),
                 )
                 if link == (unit, SwitchOutput(SwitchOutput.NORTH + side)):
                     raise OhmweaveError(
@@ -121,9 +121,7 @@ class _Check:
             )
 
     def _neighbour(self, unit: int, side: int) -> int | None:
-        (x, y), (dx, dy) = mesh_position(unit), STEPS[side]
-        inside = 0 <= x + dx < self.params.side and 0 <= y + dy < self.params.side
-        return mesh_unit(x + dx, y + dy) if inside else None
+        return mesh_neighbour(unit, side, self.params.side)
 
     def _opens(self, unit: int, output: SwitchOutput) -> bool:
         return unit in self.chip.pes and bool(_inputs(self.chip.pes[unit].routes[output]))
@@ -135,13 +133,12 @@ class _Check:
 
     def _reached(self, unit: int) -> bool:
         """Whether data go to a PE: from the root on, or from the entry above it."""
-        levels = self.params.levels
         first = 0
         if any(entry.opened for entry in self.chip.entries):
             below = self.params.pes // self.params.entries
             if not self.chip.entries[unit // below].opened:
                 return False
-            first = next(level for level in range(levels + 1) if RADIX ** (levels - level) == below)
+            first = self.params.entry_level
         for node, child in self._path(unit, first):
             told = self.chip.nodes.get(node)
             if told is None or not (told.children >> child & 1 or (told.children and told.deals[child])):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
-from ohmweave.rtl.network.tree_node import MAX_TURN
+from ohmweave.rtl.flit import MAX_TURN
 from ohmweave.sim.compiler import chain_flits, copy_pes
 from ohmweave.sim.entries import copies_below
 from ohmweave.sim.folding import folded, reads

@@ -9,7 +9,7 @@ import numpy as np
 from ohmweave.params import GroupParams
 from ohmweave.rtl.config_map import Region
 from ohmweave.rtl.flit import CONFIG_BITS
-from ohmweave.rtl.group import STEPS, mesh_position
+from ohmweave.rtl.group import mesh_side
 from ohmweave.rtl.network.config_receiver import config_packet
 from ohmweave.rtl.pe import StageConfig
 from ohmweave.sim.compiler import compile_chain, compile_pass, tiled
@@ -185,11 +185,11 @@ def _job(
     at_once = program.params.pe.array.columns_at_once
     if kind.share:
         sums = _partial_sums(graph, tiling, kind.share, values)
-        inputs[f"mesh_i__{_side(unit, units[kind.share - 1])}"] = _packed(sums, partial, link)
+        inputs[f"mesh_i__{mesh_side(unit, units[kind.share - 1])}"] = _packed(sums, partial, link)
     if kind.share == last:
         output, expected = "collection", _packed(values[result], program.outbound.bits, link)
     else:
-        output = f"mesh_o__{_side(unit, units[kind.share + 1])}"
+        output = f"mesh_o__{mesh_side(unit, units[kind.share + 1])}"
         expected = _packed(_partial_sums(graph, tiling, kind.share + 1, values), partial, link)
     writes = _writes(program.config.tolist(), unit)
     place = Region.STAGE.address(-(-StageConfig(program.params.pe).size // CONFIG_BITS) - 1)
@@ -233,11 +233,6 @@ def _writes(config: Sequence[int], unit: int) -> list[tuple[int, int]]:
 def _packed(values: np.ndarray, bits: int, link_bits: int) -> list[list[int]]:
     numbers = values.reshape(len(values), -1, values.shape[3]).astype(np.int64) & ((1 << bits) - 1)
     return pack([(numbers, bits)], link_bits).tolist()
-
-
-def _side(here: int, there: int) -> int:
-    (x, y), (to_x, to_y) = mesh_position(here), mesh_position(there)
-    return STEPS.index((to_x - x, to_y - y))
 
 
 def _partial_sums(graph: Graph, tiling: Tiling, share: int, values: dict[str, np.ndarray]) -> np.ndarray:

@@ -11,7 +11,8 @@ from typing import Any
 import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
-from ohmweave.rtl.switch import MAX_TURN, SwitchInput, SwitchOutput, Turns, switch_writes
+from ohmweave.rtl.flit import MAX_TURN
+from ohmweave.rtl.switch import SwitchInput, SwitchOutput, Turns, switch_writes
 from ohmweave.testbench.router_bench import RouterBench
 from ohmweave.testbench.stream import PACES, parameters, reset
 

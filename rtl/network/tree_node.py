@@ -8,11 +8,11 @@ from amaranth.lib import data, enum
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from ohmweave.check import whole
-from ohmweave.rtl.flit import CONFIG_BITS, flit_stream
+from ohmweave.rtl.flit import CONFIG_BITS, MAX_TURN, flit_stream
 from ohmweave.rtl.network.config_receiver import ConfigReceiver
 from ohmweave.rtl.network.router import Router
 
-__all__ = ["FIRST_NODE_UNIT", "MAX_TURN", "RADIX", "NodeRegister", "TreeNode", "node_writes"]
+__all__ = ["FIRST_NODE_UNIT", "RADIX", "NodeRegister", "TreeNode", "node_writes"]
 
 #: Children of a node.
 RADIX = 4
@@ -37,10 +37,6 @@ class NodeRegister(enum.IntEnum):
     SELECT = 1
     TURN = 2
     DEAL = 6
-
-
-#: The longest turn, in flits.
-MAX_TURN = 2**16 - 1
 
 
 def node_writes(

@@ -9,7 +9,7 @@ from ohmweave.params import GroupParams
 from ohmweave.rtl.arithmetic.formats import CYCLES
 from ohmweave.rtl.elements import FORMAT_BITS, UNIT
 from ohmweave.rtl.encoding import Instruction
-from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, node_unit
+from ohmweave.rtl.group import STEPS, mesh_neighbour, node_unit, opposite
 from ohmweave.rtl.isa import Batch, Class, ControlOp, Destination, Format, Operand, Place, ReadOp, When
 from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.rtl.reram_half.signs import sign_scheme
@@ -127,13 +127,13 @@ def _routes(s: np.ndarray, c: np.ndarray, params: GroupParams, pe: PESettings, r
             for place, (each, flits) in enumerate((source[:2], source[2:])):
                 c[st.C_INPUTS + place * len(SwitchOutput) + output] = each - 1
                 c[st.C_FLITS + place * len(SwitchOutput) + output] = flits
-    x, y = mesh_position(pe.unit)
-    for side, (dx, dy) in enumerate(STEPS):
-        if not (0 <= x + dx < params.side and 0 <= y + dy < params.side):
+    for side in range(len(STEPS)):
+        neighbour = mesh_neighbour(pe.unit, side, params.side)
+        if neighbour is None:
             continue
         place = SwitchInput.NORTH - 1 + side
-        c[st.C_FROM + place] = rows.get(mesh_unit(x + dx, y + dy), -1)
-        c[st.C_BIT + place] = 1 << (SwitchOutput.NORTH + (side + 2) % len(STEPS))
+        c[st.C_FROM + place] = rows.get(neighbour, -1)
+        c[st.C_BIT + place] = 1 << (SwitchOutput.NORTH + opposite(side))
 
 
 def _reram(i: np.ndarray, params: GroupParams, pe: PESettings, instruction: Instruction) -> None:

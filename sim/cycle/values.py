@@ -13,7 +13,7 @@ from ohmweave.rtl.conv_buffer.geometry import UNITS
 from ohmweave.rtl.elements import FORMAT_BITS
 from ohmweave.rtl.encoding import Instruction
 from ohmweave.rtl.fill import FILL_VALUES
-from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, node_unit
+from ohmweave.rtl.group import mesh_neighbour, node_unit, opposite
 from ohmweave.rtl.isa import Class, Place, ReadOp
 from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.rtl.switch import SwitchInput, SwitchOutput, Turns
@@ -134,11 +134,10 @@ class _Chip:
         if source == SwitchInput.CORE:
             return self._core(unit)
         side = source - SwitchInput.NORTH
-        x, y = mesh_position(unit)
-        x, y = x + STEPS[side][0], y + STEPS[side][1]
-        if not (0 <= x < self._params.side and 0 <= y < self._params.side):
+        neighbour = mesh_neighbour(unit, side, self._params.side)
+        if neighbour is None:
             return self._none
-        return self._from(mesh_unit(x, y), SwitchOutput(SwitchOutput.NORTH + (side + 2) % len(STEPS)))
+        return self._from(neighbour, SwitchOutput(SwitchOutput.NORTH + opposite(side)))
 
     def _core(self, unit: int) -> np.ndarray:
         """What a PE sends."""

@@ -1,6 +1,6 @@
 """What switches and trees of a chip that stands still wait for."""
 
-from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit
+from ohmweave.rtl.group import mesh_neighbour, opposite
 from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.rtl.switch import SwitchOutput
 from ohmweave.sim.cycle import links
@@ -72,7 +72,7 @@ class Network(Registers):
         beside, name = self._beside(p, n - NORTH)
         if beside is None:
             return Answer(f"its flits to the {SIDES[n - NORTH]} wait at {name}")
-        back = TREE + 1 + (n - NORTH + 2) % len(SIDES)
+        back = TREE + 1 + opposite(n - NORTH)
         return Answer(f"its flits to the {SIDES[n - NORTH]} wait", (Ask("input_takes", beside, back),))
 
     def _turns(self, p: int, n: int) -> tuple[int, ...]:
@@ -114,10 +114,9 @@ class Network(Registers):
 
     def _beside(self, p: int, side: int) -> tuple[int | None, str]:
         """Row of the neighbour, if it was told anything, and what is there else."""
-        (x, y), (dx, dy) = mesh_position(self._t.units[p]), STEPS[side]
-        if not (0 <= x + dx < self._params.side and 0 <= y + dy < self._params.side):
+        unit = mesh_neighbour(self._t.units[p], side, self._params.side)
+        if unit is None:
             return None, "the edge of the mesh"
-        unit = mesh_unit(x + dx, y + dy)
         found = self._t.units.index(unit) if unit in self._t.units else None
         return found, f"PE {unit}, which was told nothing"
 

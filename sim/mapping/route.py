@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ohmweave.errors import OhmweaveError
-from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit
+from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, opposite
 from ohmweave.sim.mapping.cut import Cut, Piece
 from ohmweave.sim.mapping.nets import Net, nets
 
-__all__ = ["Crowded", "Route", "neighbour", "opposite", "routed"]
+__all__ = ["Crowded", "Route", "neighbour", "routed"]
 
 #: A link: the unit that it leaves, and the side, north, east, south, west.
 Link = tuple[int, int]
@@ -55,10 +55,6 @@ def neighbour(link: Link) -> int:
     """The unit that a link leads to."""
     (x, y), (dx, dy) = mesh_position(link[0]), STEPS[link[1]]
     return mesh_unit(x + dx, y + dy)
-
-
-def opposite(side: int) -> int:
-    return (side + 2) % len(STEPS)
 
 
 def routed(cut: Cut, placement: Mapping[Piece, int], units: Sequence[int]) -> list[Route]:

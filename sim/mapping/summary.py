@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ohmweave.params import GroupParams
-from ohmweave.rtl.group import STEPS, mesh_position
+from ohmweave.rtl.group import mesh_side
 from ohmweave.sim.compiler import compile_chain
 from ohmweave.sim.copies import Copies
 from ohmweave.sim.mapping.mapped import Mapped
@@ -121,9 +121,7 @@ def _of_copies(chosen: Copies, params: GroupParams) -> Summary:
     links = []
     for before, after in pairwise(stages):
         for (here,), (there,) in zip(before.units, after.units, strict=True):
-            (x, y), (to_x, to_y) = mesh_position(here), mesh_position(there)
-            side = STEPS.index((to_x - x, to_y - y))
-            links.append(LinkUse(here, side, before.name, before.times.flits_out))
+            links.append(LinkUse(here, mesh_side(here, there), before.name, before.times.flits_out))
     slowest = max(stages, key=lambda stage: stage.times.longest).times.longest
     link = max(-(-stages[0].times.flits_in // min(params.entries, chosen.count)), stages[-1].times.flits_out)
     return Summary(params, chosen.count, tuple(stages), tuple(links), max(slowest / chosen.count, link), ())

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from ohmweave.rtl.flit import MAX_TURN
 from ohmweave.rtl.switch import (
-    MAX_TURN,
     RoutesLayout,
     Switch,
     SwitchInput,

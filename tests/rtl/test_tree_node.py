@@ -7,10 +7,9 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
-from ohmweave.rtl.flit import flit_stream
+from ohmweave.rtl.flit import MAX_TURN, flit_stream
 from ohmweave.rtl.network.tree_node import (
     FIRST_NODE_UNIT,
-    MAX_TURN,
     RADIX,
     NodeRegister,
     TreeNode,
