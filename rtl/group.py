@@ -10,7 +10,9 @@ from ohmweave.params import GroupParams
 from ohmweave.rtl.fault import Fault
 from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.netlist import instantiate
+from ohmweave.rtl.network.frame_crossbar import FrameCrossbar
 from ohmweave.rtl.network.tree_entry import TreeEntry, entry_unit
+from ohmweave.rtl.network.tree_exit import TreeExit
 from ohmweave.rtl.network.tree_node import FIRST_NODE_UNIT, RADIX, TreeNode
 from ohmweave.rtl.pe import PE
 
@@ -62,7 +64,9 @@ class PEGroup(Component):
 
     Each node of the trees is a `TreeNode`; node n of a level has the nodes (on the last level the PEs) 4n … 4n+3 below
     it. PE n stands at `mesh_position(n)` (Re-ReRAM, sections III and VI, figure 9). With several entries a `TreeEntry`
-    stands above each node of level `entry_level` (above each PE, where there are as many).
+    stands above each node of level `entry_level` (above each PE, where there are as many). With frame buffers a
+    `TreeExit` stands beside each entry, on the branch of the collection tree that comes from below it, and a
+    `FrameCrossbar` leads from the exits to the entries.
 
     Ports
     -----
@@ -72,8 +76,8 @@ class PEGroup(Component):
     busy      one bit a PE: its array is reading
     fault     the instruction that a PE could not execute, of the PE with the lowest number; a cycle later
 
-    Latency: 2 cycles a node of a tree, 1 cycle an entry, 2 cycles a PE's switch. Throughput: one flit a cycle on every
-    link.
+    Latency: 2 cycles a node of a tree, 1 cycle an entry, 2 cycles a frame buffer, 2 cycles a PE's switch.
+    Throughput: one flit a cycle on every link.
     """
 
     def __init__(self, *, params: GroupParams):
@@ -116,6 +120,10 @@ class PEGroup(Component):
         if not self._params.levels:
             return pes[0].tree, pes[0].collection
         link_bits = self._params.pe.link_bits
+        crossbar = None
+        if self._params.exit_flits:
+            crossbar = FrameCrossbar(link_bits=link_bits, entries=self._params.entries)
+            m.submodules.frame_crossbar = crossbar
         levels: list[list[Any]] = []
         for level in range(self._params.levels):
             nodes = []
@@ -125,30 +133,46 @@ class PEGroup(Component):
                 )
                 m.d.comb += node.unit.eq(node_unit(level, index))
                 if level:
-                    parent, child = levels[-1][index // RADIX], index % RADIX
-                    connect(m, self._enter(m, platform, level, index, parent.down_o[child]), node.down)
-                    connect(m, node.up_o, parent.up_i[child])
+                    parent = levels[-1][index // RADIX]
+                    self._join_parent(m, platform, crossbar, level, index, parent, node.down, node.up_o)
                 nodes.append(node)
             levels.append(nodes)
         for n, pe in enumerate(pes):
-            node, child = levels[-1][n // RADIX], n % RADIX
-            connect(m, self._enter(m, platform, self._params.levels, n, node.down_o[child]), pe.tree)
-            connect(m, pe.collection, node.up_i[child])
+            parent = levels[-1][n // RADIX]
+            self._join_parent(m, platform, crossbar, self._params.levels, n, parent, pe.tree, pe.collection)
         root = levels[0][0]
         return root.down, root.up_o
 
-    def _enter(self, m: Module, platform: object, level: int, index: int, parent: Any) -> Any:
-        """What a node, or below the last level a PE, takes flits from: its parent, or an entry behind the parent."""
-        if self._params.entries == 1 or level != self._params.entry_level:
-            return parent
-        link_bits = self._params.pe.link_bits
+    def _join_parent(
+        self, m: Module, platform: object, crossbar: FrameCrossbar | None, level: int, index: int, parent: Any,
+        down: Any, up: Any,
+    ) -> None:  # fmt: skip
+        """Connect a node, or below the last level a PE, to its parent; on the entries' level by entry and exit."""
+        params = self._params
+        above_down, above_up = parent.down_o[index % RADIX], parent.up_i[index % RADIX]
+        if params.entries == 1 or level != params.entry_level:
+            connect(m, above_down, down)
+            connect(m, up, above_up)
+            return
+        link_bits, exits = params.pe.link_bits, params.entries if params.exit_flits else 0
         entry = instantiate(
-            m, platform, f"entry_{index}", "tree_entry", lambda: TreeEntry(link_bits=link_bits)
+            m, platform, f"entry_{index}", "tree_entry", lambda: TreeEntry(link_bits=link_bits, exits=exits)
         )
         m.d.comb += entry.unit.eq(entry_unit(index))
-        connect(m, parent, entry.parent)
+        connect(m, above_down, entry.parent)
         connect(m, flipped(self.entry_i[index]), entry.entry)
-        return entry.o
+        connect(m, entry.o, down)
+        if crossbar is None:
+            connect(m, up, above_up)
+            return
+        leave = TreeExit(link_bits=link_bits, depth=params.exit_flits, entries=exits)
+        m.submodules[f"exit_{index}"] = leave
+        connect(m, entry.exit_config, leave.config)
+        connect(m, up, leave.branch)
+        connect(m, leave.parent, above_up)
+        connect(m, leave.o, crossbar.i[index])
+        connect(m, crossbar.o[index], entry.frames)
+        m.d.comb += [crossbar.to[index].eq(leave.to), crossbar.from_[index].eq(entry.from_)]
 
     def _join_neighbours(self, m: Module, pes: list[Any], n: int) -> None:
         """Drive the inputs of PE n from its neighbours; at the edge of the mesh nothing comes and nothing is taken."""

@@ -62,6 +62,11 @@ def test_entries(load, entries, level):
     assert (params.entries, params.entry_level) == (entries, level)
 
 
+@pytest.mark.parametrize("flits", [0, 16, 64, 131072])
+def test_exit_flits(load, flits):
+    assert load(f"entries = 4\nexit_flits = {flits}\n").exit_flits == flits
+
+
 def test_derived_values_follow(load):
     """More rows widen the window; bit planes of activations are as wide as inputs."""
     params = load('preset = "tiny"\n[array]\nrows = 80\ncolmux = 2\ndac_bits = 2\n')
@@ -75,6 +80,7 @@ def test_adc_bits(load):
 
 
 NAMES = ", ".join(PRESETS)
+EXIT_FLITS = "exit_flits must be 0 or a power of two from 16 to 131072"
 ACCEPTED_ARRAY = (
     "rows, cols, cell_bits, colmux, dac_bits, read_cycles, write_cycles, adc_bits, adc_drop, sign_scheme"
 )
@@ -85,7 +91,7 @@ ACCEPTED_ARRAY = (
     [
         (
             "colour = 1",
-            "the top level has no 'colour'; it takes preset, levels, link_bits, entries, array, buffer",
+            "the top level has no 'colour'; it takes preset, levels, link_bits, entries, exit_flits, array, buffer",
         ),
         ("[array]\nrow = 1", f"[array] has no 'row'; it takes {ACCEPTED_ARRAY}"),
         (
@@ -102,6 +108,19 @@ ACCEPTED_ARRAY = (
         ("entries = 64", "entries must be one of 1, 4, 16 on a chip of 16 PEs, not 64"),
         ("entries = true", "entries must be one of 1, 4, 16 on a chip of 16 PEs, not True"),
         ("levels = 0\nentries = 4", "entries must be one of 1 on a chip of 1 PEs, not 4"),
+        *(
+            (f"entries = 4\nexit_flits = {text}", f"{EXIT_FLITS}, not {said}")
+            for text, said in [
+                ("8", 8),
+                ("24", 24),
+                ("262144", 262144),
+                ("-16", -16),
+                ("true", True),
+                ("16.0", 16.0),
+            ]
+        ),
+        ("exit_flits = 64", "exit_flits must be 0 on a chip with one entry, not 64"),
+        ('preset = "re-reram-256"\nentries = 1', "exit_flits must be 0 on a chip with one entry, not 32768"),
         ("link_bits = 1.5", "link_bits must be a whole number from 1 to 64, not 1.5"),
         ("link_bits = 18", "link_bits must be one of 16, 32, 64, not 18"),
         ("link_bits = 8", "link_bits must be one of 16, 32, 64, not 8"),

@@ -118,4 +118,4 @@ def test_refusal(folder, capsys, arguments, sentence):
 
 def test_the_papers_chip():
     chip = PRESETS["re-reram-256"]
-    assert (chip.pes, chip.entries, chip.pe) == (256, 4, PRESETS["re-reram"].pe)
+    assert (chip.pes, chip.entries, chip.exit_flits, chip.pe) == (256, 16, 1 << 15, PRESETS["re-reram"].pe)

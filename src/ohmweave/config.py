@@ -4,6 +4,7 @@
     levels = 2              # 4^levels PEs
     link_bits = 16
     entries = 1             # or 4, 16, …: points at which frames enter the distribution tree
+    exit_flits = 0          # with several entries: flits of the frame buffer beside each, a power of two
 
     [array]
     rows = 1152
@@ -38,7 +39,7 @@ ARRAY_KNOBS = tuple(field.name for field in dataclasses.fields(ArrayParams))
 BUFFER_KNOBS = tuple(
     field.name for field in dataclasses.fields(BufferParams) if field.name not in ("act_bits", "window_lanes")
 )
-TOP_KNOBS = ("preset", "levels", "link_bits", "entries", "array", "buffer")
+TOP_KNOBS = ("preset", "levels", "link_bits", "entries", "exit_flits", "array", "buffer")
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,10 @@ def from_knobs(knobs: Mapping[str, Any]) -> GroupParams:
         )
         pe = PEParams(array=array, buffer=buffer, link_bits=link_bits)
         return GroupParams(
-            pe=pe, levels=knobs.get("levels", base.levels), entries=knobs.get("entries", base.entries)
+            pe=pe,
+            levels=knobs.get("levels", base.levels),
+            entries=knobs.get("entries", base.entries),
+            exit_flits=knobs.get("exit_flits", base.exit_flits),
         )
     except _KnobError:
         raise

@@ -21,6 +21,8 @@ Kernel = int | tuple[int, int]
 SIGN_SCHEMES = ("offset", "pairs")
 #: A configuration word has 16 bits.
 LINK_BITS = (16, 32, 64)
+#: The fewest and the most flits that a frame buffer behind the collection tree can hold.
+EXIT_FLITS = (16, 1 << 17)
 #: The most channels whose constants the configuration space of a PE has addresses for.
 MAX_PE_COLS = 256
 #: A scale, multiplier and shift, is kept in one constant of a lane.
@@ -213,12 +215,15 @@ class PEParams:
 class GroupParams:
     """A chip of 4^levels PEs: distribution and collection trees of radix 4 over a square mesh; 0 levels: one PE.
 
-    entries  points at which frames enter the distribution tree, each above a node of one of its levels; 1: the root
+    entries     points at which frames enter the distribution tree, each above a node of one of its levels; 1: the root
+    exit_flits  flits of the frame buffer behind each branch of the collection tree that an entry is beside; 0: there
+                are none
     """
 
     pe: PEParams
     levels: int
     entries: int = 1
+    exit_flits: int = 0
 
     def __post_init__(self) -> None:
         whole("levels", self.levels, 0, 4)
@@ -228,6 +233,12 @@ class GroupParams:
             raise OhmweaveError(
                 f"entries must be one of {accepted} on a chip of {self.pes} PEs, not {self.entries!r}"
             )
+        low, high = EXIT_FLITS
+        flits = self.exit_flits
+        if type(flits) is not int or (flits and (not low <= flits <= high or flits & (flits - 1))):
+            raise OhmweaveError(f"exit_flits must be 0 or a power of two from {low} to {high}, not {flits!r}")
+        if flits and self.entries == 1:
+            raise OhmweaveError(f"exit_flits must be 0 on a chip with one entry, not {flits}")
         if self.pe.link_bits not in LINK_BITS:
             raise OhmweaveError(
                 f"link_bits must be one of {', '.join(map(str, LINK_BITS))}, not {self.pe.link_bits}"

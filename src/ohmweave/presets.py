@@ -34,9 +34,9 @@ _GROUP = _re_reram(lanes=128, width=224, cols=256, colmux=16, levels=2, write_cy
 
 PRESETS: dict[str, GroupParams] = {
     "re-reram": _GROUP,
-    # The paper's chip: 256 of these PEs. Images enter above each quarter of them, since a single link of 16 bits
-    # into the root would hold ResNet-34 to 37,632 cycles an image.
-    "re-reram-256": replace(_GROUP, levels=4, entries=4),
+    # The paper's chip: 256 of these PEs. Images enter above each sixteenth of them, since a single link of 16 bits
+    # into the root would hold ResNet-34 to 37,632 cycles an image. The frame buffers are 1 MiB of the 4 MB cache.
+    "re-reram-256": replace(_GROUP, levels=4, entries=16, exit_flits=1 << 15),
     # A few rows and columns of the same, for fast tests and formal proofs.
     "tiny": _re_reram(lanes=8, width=16, cols=16, colmux=4, levels=1, write_cycles=3),
 }
