@@ -1,6 +1,7 @@
 """TreeEntry: configuration and data of the parent, data of the entry point, and the order they leave in.
 
-Data of the entry point count up from `FROM_ENTRY`, those of the parent from 1.
+Data of the entry point count up from `FROM_ENTRY`, those of the parent from 1. With exits all of it is done with data
+of frame buffers in their place, too, which count up the same way.
 """
 
 import random
@@ -12,11 +13,18 @@ import cocotb
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from ohmweave.testbench.stream import PACES, StreamSink, StreamSource, parameters, reset, start
+from ohmweave.testbench.turns_model import Turns
 
-LINK_BITS = parameters()["link_bits"]
+LINK_BITS, EXITS = parameters()["link_bits"], parameters().get("exits", 0)
+#: The input beside the parent that is offered data, and what the entry is opened to.
+SIDE = parameters().get("side", "entry")
+OPENED = {"entry": 1, "frames": 2}[SIDE]
+SIDES = {1: "entry", 2: "frames"} if EXITS else {1: "entry"}
 CONFIG = 1 << LINK_BITS
 UNIT, OTHER = 0x203, 0x204
 FROM_ENTRY = 0x8000
+#: Registers of the sequence of frame buffers.
+TURN, COUNT, TABLE = 2, 3, 16
 
 
 def packet(unit: int, address: int, *words: int) -> list[int]:
@@ -24,7 +32,13 @@ def packet(unit: int, address: int, *words: int) -> list[int]:
 
 
 def set_open(value: int) -> list[int]:
-    return packet(UNIT, 0, value)
+    """1 opens the entry to the side that is tested, 0 closes it."""
+    return packet(UNIT, 0, value * OPENED)
+
+
+def opened_to(word: int) -> int:
+    """What a word for the register opens it to: 0 the parent, else one of `SIDES`."""
+    return 2 if EXITS and word & 2 else word & 1
 
 
 class Packets:
@@ -58,17 +72,24 @@ class TB:
     def __init__(self, dut: Any, *, idle: float = 0.0, stall: float = 0.0, seed: int = 0) -> None:
         self.dut = dut
         self.parent = StreamSource(dut, "parent", idle=idle, seed=seed + 51)
-        self.entry = StreamSource(dut, "entry", idle=idle, seed=seed + 52)
+        self.entry = StreamSource(dut, SIDE, idle=idle, seed=seed + 52)
         self.sink = StreamSink(dut, "o", stall=stall, seed=seed + 53)
         #: (cycle, flit) taken of both inputs, in their order
         self.taken: list[tuple[int, int]] = []
         self.cycle = 0
         self.count = 0
 
+    def stop(self) -> None:
+        """No data any more beside those of the parent."""
+        for side in SIDES.values():
+            getattr(self.dut, f"{side}__valid").value = 0
+
     async def begin(self) -> None:
         self.dut.unit.value = UNIT
         self.dut.parent__payload.value = 0
-        self.dut.entry__payload.value = 0
+        for side in SIDES.values():
+            getattr(self.dut, f"{side}__payload").value = 0
+            getattr(self.dut, f"{side}__valid").value = 0
         await start(self.dut)
         self.watch()
 
@@ -91,29 +112,47 @@ class TB:
 
     async def _monitor(self) -> None:
         dut, packets = self.dut, Packets()
-        is_open = 0
+        opened = 0
         written: tuple[int, int] | None = None
+        turns = Turns(numbers=EXITS, turn=TURN, count=COUNT, table=TABLE)
         while True:
             await ReadOnly()
             free = not int(dut.o__valid.value) or int(dut.o__ready.value)
             offers = int(dut.parent__valid.value)
             flit = int(dut.parent__payload.value)
             config = flit >= CONFIG
-            ready = free and (config or (not is_open and written is None))
+            ready = free and (config or (not opened and written is None))
             assert not offers or int(dut.parent__ready.value) == ready, f"parent in cycle {self.cycle}"
-            lets = free and is_open and not (offers and config) and not packets.lacks and written is None
-            assert int(dut.entry__ready.value) == lets, f"entry in cycle {self.cycle}"
-            assert not (offers and ready and int(dut.entry__valid.value) and lets)
+            lets = free and not (offers and config) and not packets.lacks and written is None
+            moves = 0
+            for number, side in SIDES.items():
+                takes = lets and opened == number
+                assert int(getattr(dut, f"{side}__ready").value) == takes, f"{side} in cycle {self.cycle}"
+                if takes and int(getattr(dut, f"{side}__valid").value):
+                    assert not (offers and ready)
+                    moves = number
+                    self.taken.append((self.cycle, int(getattr(dut, f"{side}__payload").value)))
+            if EXITS:
+                self._check_exits(turns, written, moves == 2)
             if written is not None and written[0] == 0:
-                is_open = written[1] & 1
+                opened = opened_to(written[1])
             written = None
             if offers and ready:
                 self.taken.append((self.cycle, flit))
                 written = packets.take(flit)
-            elif lets and int(dut.entry__valid.value):
-                self.taken.append((self.cycle, int(dut.entry__payload.value)))
             await RisingEdge(dut.clk)
             self.cycle += 1
+
+    def _check_exits(self, turns: Turns, written: tuple[int, int] | None, moves: bool) -> None:
+        """Whose turn it is, and what the exit beside the entry is told: all writes, a cycle behind the word."""
+        dut = self.dut
+        assert int(dut.from_.value) == turns.current, f"turn in cycle {self.cycle}"
+        assert int(dut.exit_config__valid.value) == (written is not None)
+        if written is not None:
+            assert int(dut.exit_config__payload.value) == written[1] << 16 | written[0]
+            turns.write(*written)
+        elif moves:
+            turns.move()
 
     def check(self) -> None:
         """Everything that was taken left in its order, and no data of the entry point got into a packet."""
@@ -123,13 +162,17 @@ class TB:
         for flit in left:
             if flit & CONFIG:
                 address, word = packets.take(flit) or (1, 0)
-                is_open = is_open if address else word & 1
+                is_open = is_open if address else opened_to(word)
             elif flit & FROM_ENTRY:
                 assert is_open, f"{flit:#x} of a closed entry"
                 assert not packets.lacks, f"{flit:#x} in a packet"
             else:
                 packets.take(flit)
                 assert not is_open, f"{flit:#x} of the parent of an open entry"
+
+
+#: Where random words go with exits: those of the sequence, too.
+TABLES = [(UNIT, TURN), (UNIT, TABLE), (UNIT, TABLE + 14), (UNIT, 32)] if EXITS else []
 
 
 @cocotb.test(timeout_time=5, timeout_unit="ms")
@@ -147,18 +190,19 @@ async def traffic(dut: Any, pace: tuple[float, float], seed: int) -> None:
     for _ in range(80):
         flits = []
         for _ in range(chance.randrange(3)):
-            unit, address = chance.choice([(OTHER, 0), (UNIT, 1), (UNIT, 0x100), (0, 0)])
+            unit, address = chance.choice([(OTHER, 0), (UNIT, 1), (UNIT, 0x100), (0, 0), *TABLES])
             flits += packet(unit, address, *(chance.getrandbits(16) for _ in range(chance.randrange(4))))
         if chance.random() < 0.4:
-            is_open = chance.randrange(2)
-            # Bits above the lowest mean nothing, nor does what follows; a packet may come to address 0 from 0xFFFF.
-            high = chance.getrandbits(15) << 1
+            is_open = chance.choice([0, OPENED])
+            # Higher bits mean nothing, nor does what follows; a packet may come to address 0 from 0xFFFF.
+            high = chance.getrandbits(14) << (2 if EXITS else 1)
+            other = OPENED - is_open
             flits += chance.choice(
                 [
                     packet(UNIT, 0, is_open | high),
-                    packet(UNIT, 0, is_open, 1 - is_open),
-                    packet(UNIT, 0xFFFF, 1 - is_open, is_open, 1 - is_open),
-                    packet(UNIT, 0, 1 - is_open) + packet(UNIT, 0, is_open),
+                    packet(UNIT, 0, is_open, other),
+                    packet(UNIT, 0xFFFF, other, is_open, other),
+                    packet(UNIT, 0, other) + packet(UNIT, 0, is_open),
                 ]
             )
         if not is_open:
@@ -172,7 +216,7 @@ async def traffic(dut: Any, pace: tuple[float, float], seed: int) -> None:
     sent += set_open(1)
     await tb.wait(60)
     source.cancel()
-    dut.entry__valid.value = 0
+    tb.stop()
     await tb.wait(10 + int(60 * stall))
     tb.check()
     assert [flit for _, flit in tb.sink.taken if not flit & FROM_ENTRY or flit & CONFIG] == sent
@@ -245,7 +289,7 @@ async def part_of_a_packet(dut: Any) -> None:
         await tb.wait(10)
         assert len(tb.taken) > before + 5
     source.cancel()
-    dut.entry__valid.value = 0
+    tb.stop()
     await tb.wait(3)
     tb.check()
 
@@ -273,7 +317,38 @@ async def closed_after_reset(dut: Any) -> None:
     await tb.parent.run([1, 2, *set_open(1)])
     await tb.wait(10)
     source.cancel()
-    dut.entry__valid.value = 0
+    tb.stop()
     await tb.wait(3)
     assert len(tb.taken) > 10
     tb.check()
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms", skip=SIDE != "frames")
+@cocotb.parametrize(pace=PACES)
+async def all_sides(dut: Any, pace: tuple[float, float]) -> None:
+    """Data of the parent, the entry point and the buffers are offered all the time, of which one gets in."""
+    idle, stall = pace
+    chance = random.Random(5)
+    tb = TB(dut, idle=idle, stall=stall, seed=5)
+    await tb.begin()
+    tb.run_sink()
+    point = StreamSource(dut, "entry", idle=idle, seed=6)
+    sources = [cocotb.start_soon(source.run(tb.words())) for source in (tb.entry, point)]
+    turns = Turns(numbers=EXITS, turn=TURN, count=COUNT, table=TABLE)
+    for _ in range(60):
+        flits = []
+        if chance.random() < 0.5:
+            for address, word in turns.some_writes(chance, 4):
+                flits += packet(UNIT, address, word)
+        word = chance.getrandbits(16)
+        flits += packet(UNIT, 0, word)
+        # Those of the parent would wait for ever while the entry is open.
+        flits += range(1, 5) if not opened_to(word) else []
+        await tb.parent.run(flits)
+        await tb.wait(chance.randrange(60))
+    for source in sources:
+        source.cancel()
+    tb.stop()
+    await tb.wait(10 + int(60 * stall))
+    tb.check()
+    assert min(len(tb.entry.taken), len(point.taken)) > 50
