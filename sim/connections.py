@@ -14,6 +14,7 @@ from ohmweave.rtl.isa import Class, Place
 from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.rtl.switch import SwitchInput, SwitchOutput, Turns
 from ohmweave.sim.cycle.decode import ChipSettings, PESettings, chip_settings
+from ohmweave.sim.exit_connections import check_exits
 from ohmweave.sim.program import Program
 
 __all__ = ["check_connections"]
@@ -48,6 +49,7 @@ class _Check:
                 raise OhmweaveError(f"the tree sends data to PE {unit}, whose switch takes none of it")
             if self._collected(unit) and not self._opens(unit, SwitchOutput.COLLECTION):
                 raise OhmweaveError(f"the tree collects from PE {unit}, whose switch sends it nothing")
+        check_exits(self.params, self.chip, sends=self._sends, takes=self._takes)
 
     def _mesh(self, unit: int, pe: PESettings) -> None:
         for side, name in enumerate(SIDES):
@@ -146,11 +148,32 @@ class _Check:
         return True
 
     def _collected(self, unit: int) -> bool:
-        for node, child in self._path(unit, 0):
+        first = self.params.entry_level if self._leaves(unit) else 0
+        for node, child in self._path(unit, first):
             told = self.chip.nodes.get(node)
             if told is None or not (told.select == child + 1 or (told.select and told.turns[child])):
                 return False
         return True
+
+    def _leaves(self, unit: int) -> bool:
+        """Whether the branch of the collection tree that a PE is in leaves into a frame buffer."""
+        below = self.params.pes // self.params.entries
+        return bool(self.chip.entries) and self.chip.entries[unit // below].exit.opened
+
+    def _sends(self, entry: int) -> bool:
+        """Whether a PE below an entry sends flits to its frame buffer."""
+        return any(
+            self._opens(unit, SwitchOutput.COLLECTION) and self._collected(unit)
+            for unit in self._below(entry)
+        )
+
+    def _takes(self, entry: int) -> bool:
+        """Whether a PE below an entry takes its data."""
+        return any(self._uses(unit, SwitchInput.TREE) and self._reached(unit) for unit in self._below(entry))
+
+    def _below(self, entry: int) -> range:
+        below = self.params.pes // self.params.entries
+        return range(entry * below, (entry + 1) * below)
 
     def _path(self, unit: int, first: int) -> Iterator[tuple[int, int]]:
         """Nodes above a PE from a level on, and the child of each that is on the way."""

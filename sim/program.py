@@ -164,7 +164,7 @@ class Program:
         With `entry_copies` they are (frames, entries, F); zeros fill up those of entries with fewer copies.
         """
         flits = self.inbound.flits(main, side, self.params.pe.link_bits)
-        if self.copies == 1:
+        if self.copies == 1 and not self.entry_copies:
             return flits
         filled = np.pad(flits, ((0, -len(flits) % self.copies), (0, 0)))
         maps = filled.reshape(-1, self.copies, flits.shape[1])

@@ -4,6 +4,7 @@ import numpy as np
 
 from ohmweave.sim.cycle.compiled import process
 from ohmweave.sim.cycle.entries import E_FIRST, E_FLITS, E_TAKEN, enter, offers
+from ohmweave.sim.cycle.exits import X_LEAF, X_OPEN, X_ROW, leave
 from ohmweave.sim.cycle.links import collect, distribute, switch_moves, switch_takes
 from ohmweave.sim.cycle.pe import pe_cycle
 from ohmweave.sim.cycle.reram import array_busy
@@ -11,8 +12,8 @@ from ohmweave.sim.cycle.state import (
     AWAKE,
     CORE_TAKEN,
     M_CHILD,
+    M_COLLECTS,
     M_ENTRY,
-    M_FIRST,
     M_LEAF,
     M_PARENT,
     N_OFFERED,
@@ -40,6 +41,7 @@ COLLECTION = 7
 def run(
     pes: np.ndarray, settings: np.ndarray, reram: np.ndarray, arithmetic: np.ndarray, enabled: np.ndarray,
     above: np.ndarray, nodes: np.ndarray, node_settings: np.ndarray, entries: np.ndarray, entry_settings: np.ndarray,
+    exits: np.ndarray, exit_settings: np.ndarray,
     flits: int, flits_per_frame: int, first: int, outputs_per_frame: int, idle_limit: int,
     first_in: np.ndarray, last_out: np.ndarray, busy: np.ndarray,
 ) -> tuple[int, int, int]:  # fmt: skip
@@ -50,6 +52,7 @@ def run(
     above                for each PE the row of the node above it, its number there, and the entry between them or -1
     nodes, node_settings those of the trees, the root first; none where the chip is a single PE
     entries, entry_settings those of the distribution tree; none where there is but the root
+    exits, exit_settings the frame buffers behind the collection tree, beside the entries; none where there are none
     flits, first         flits of all frames at the root, and the cycle from which on the first of them is taken
     first_in, last_out, busy  are filled
     """
@@ -88,7 +91,7 @@ def run(
         for n in range(len(nodes) - 1, -1, -1):
             if n == higher - 1:
                 for e in range(len(entries)):
-                    number = enter(entries[e], entry_settings[e], nodes, cycle)
+                    number = enter(e, entries[e], entry_settings[e], nodes, exits, exit_settings, cycle)
                     if number:
                         moved = cycle
                         # The first flit of a frame that no other entry has begun.
@@ -103,6 +106,18 @@ def run(
                     entries[e, E_TAKEN] = 1
             elif distribute(nodes[n], node_settings[n], nodes[up, N_OFFERED] >> child & 1):
                 nodes[up, N_TAKEN] |= 1 << child
+        for k in range(len(exits)):
+            if exit_settings[k, X_OPEN]:
+                offered, row = 0, exit_settings[k, X_ROW]
+                if exit_settings[k, X_LEAF] == 0:
+                    offered = nodes[row, N_UP_OFFERED]
+                elif row >= 0:
+                    offered = pes[row, SW_OFFERED] >> COLLECTION & 1
+                if leave(exits[k], exit_settings[k], offered):
+                    if exit_settings[k, X_LEAF]:
+                        pes[row, SW_TAKEN] |= 1 << COLLECTION
+                    else:
+                        nodes[row, N_UP_TAKEN] = 1
         if len(nodes):
             out = nodes[0, N_UP_OFFERED]
             nodes[0, N_UP_TAKEN] = out
@@ -110,7 +125,7 @@ def run(
                 m = node_settings[n]
                 offered = 0
                 for child in range(RADIX):
-                    below = m[M_FIRST + child]
+                    below = m[M_COLLECTS + child]
                     if below < 0:
                         continue
                     if m[M_LEAF]:
@@ -120,9 +135,9 @@ def run(
                 taken = collect(nodes[n], m, offered)
                 if taken >= 0:
                     if m[M_LEAF]:
-                        pes[m[M_FIRST + taken], SW_TAKEN] |= 1 << COLLECTION
+                        pes[m[M_COLLECTS + taken], SW_TAKEN] |= 1 << COLLECTION
                     else:
-                        nodes[m[M_FIRST + taken], N_UP_TAKEN] = 1
+                        nodes[m[M_COLLECTS + taken], N_UP_TAKEN] = 1
         if host_taken:
             if sent % flits_per_frame == 0:
                 first_in[started] = cycle

@@ -11,7 +11,7 @@ from ohmweave.rtl.switch import SwitchOutput
 from ohmweave.sim.backends.job import Job
 from ohmweave.sim.cycle import links
 from ohmweave.sim.cycle import state as st
-from ohmweave.sim.cycle.entries import E_OFFERED
+from ohmweave.sim.cycle.entries import BUFFERS, E_OFFERED, E_OPENED
 from ohmweave.sim.cycle.tables import Tables
 from ohmweave.sim.cycle.waits import RECEIVERS, Answer, Ask
 from ohmweave.sim.cycle.waits_network import Network
@@ -49,7 +49,7 @@ class _Waits(Network, Units):
         if frames and (self._blocked_children(0) or not self._t.nodes[0, st.N_CHILDREN]):
             yield Ask("node_takes")
         for entry, registers in enumerate(self._t.entries):
-            if registers[E_OFFERED]:
+            if registers[E_OFFERED] and self._t.entry_settings[entry, E_OPENED] != BUFFERS:
                 yield Ask("entry_takes", entry)
 
     def working(self) -> list[int]:
@@ -173,11 +173,11 @@ def _ordered(root: Ask, answers: Mapping[Ask, Answer]) -> list[Ask]:
 
 
 def _unit(ask: Ask) -> tuple[str, int]:
-    """What a question is to: a PE and its row, an entry and its number, a tree, the host."""
+    """What a question is to: a PE and its row, an entry or a frame buffer and its number, a tree, the host."""
     kind = ask.what.partition("_")[0]
     if kind in ("host", "node", "collect"):
         return kind, 0
-    return ("entry", ask.row) if kind == "entry" else ("pe", ask.row)
+    return (kind, ask.row) if kind in ("entry", "exit") else ("pe", ask.row)
 
 
 #: A unit on the way, and what it says.
@@ -220,7 +220,7 @@ class _Names:
         kind, row = unit
         if kind != "pe":
             trees = {"host": "the host", "node": "the distribution tree", "collect": "the collection tree"}
-            return trees.get(kind) or f"entry {row}"
+            return trees.get(kind) or f"{'entry' if kind == 'entry' else 'frame buffer'} {row}"
         name = self._names.get(self._units[row], "")
         if len(name) > NAME:
             name = name[: NAME - 1] + "…"

@@ -112,6 +112,7 @@ PE_CONFIG = 155
 ) = range(10)
 NODE_STATE = 10
 # Settings: length of each child's turn, the parent's row and the place in it, rows of the children, whether they
-# are PEs, length of each child's turn of the distribution, and number of the entry above the node or -1.
-(M_TURN, M_PARENT, M_CHILD, M_FIRST, M_LEAF, M_DEAL, M_ENTRY) = (0, 4, 5, 6, 10, 11, 15)
-NODE_CONFIG = 16
+# are PEs, length of each child's turn of the distribution, number of the entry above the node or -1, and rows of the
+# children whose branches are collected from: those of the others leave into frame buffers.
+(M_TURN, M_PARENT, M_CHILD, M_FIRST, M_LEAF, M_DEAL, M_ENTRY, M_COLLECTS) = (0, 4, 5, 6, 10, 11, 15, 16)
+NODE_CONFIG = 20

@@ -17,6 +17,7 @@ from ohmweave.rtl.switch import SwitchInput, SwitchOutput, Turns
 from ohmweave.sim.cycle import state as st
 from ohmweave.sim.cycle.decode import ChipSettings, NodeSettings, PESettings
 from ohmweave.sim.cycle.entries import below_entries, entry_tables
+from ohmweave.sim.cycle.exits import exit_tables
 
 __all__ = ["Tables", "tables"]
 
@@ -45,6 +46,8 @@ class Tables:
     node_settings: np.ndarray
     entries: np.ndarray
     entry_settings: np.ndarray
+    exits: np.ndarray
+    exit_settings: np.ndarray
 
 
 def tables(params: GroupParams, chip: ChipSettings) -> Tables:
@@ -77,10 +80,13 @@ def tables(params: GroupParams, chip: ChipSettings) -> Tables:
     node_rows = {node: row for row, node in enumerate(path)}
     nodes, node_settings, above = _nodes(params, chip, rows, node_rows)
     entries, entry_settings = entry_tables(params, chip.entries, node_rows)
+    told = [entry.exit for entry in chip.entries] if params.exit_flits else []
+    exits, exit_settings = exit_tables(params, told, node_rows, rows)
     enabled = np.array([chip.pes[unit].enabled for unit in units], np.int64)
     return Tables(
-        units, pes, settings, reram, arithmetic, enabled, above, nodes, node_settings, entries, entry_settings
-    )
+        units, pes, settings, reram, arithmetic, enabled, above, nodes, node_settings, entries, entry_settings,
+        exits, exit_settings,
+    )  # fmt: skip
 
 
 def _pe_settings(c: np.ndarray, params: GroupParams, pe: PESettings) -> None:
@@ -217,4 +223,9 @@ def _nodes(
         if several and params.entry_level == params.levels:
             above[row, 2] = unit
         settings[parent, st.M_FIRST + unit % RADIX] = row
+    settings[:, st.M_COLLECTS : st.M_COLLECTS + RADIX] = settings[:, st.M_FIRST : st.M_FIRST + RADIX]
+    for number, entry in enumerate(chip.entries):
+        if entry.exit.opened:
+            parent = place[params.entry_level - 1, number // RADIX]
+            settings[parent, st.M_COLLECTS + number % RADIX] = -1
     return nodes, settings, above

@@ -36,8 +36,8 @@ def timing(params: GroupParams, chip: ChipSettings, job: Job) -> Timing:
         made.entry_settings[entry, E_FLITS] = flits
     ended, cycles, came = run(
         made.pes, made.settings, made.reram, made.arithmetic, made.enabled, made.above, made.nodes,
-        made.node_settings, made.entries, made.entry_settings, job.host_data.size, job.host_flits, chip.first,
-        job.outputs_per_frame, job.idle_limit, first_in, last_out, busy,
+        made.node_settings, made.entries, made.entry_settings, made.exits, made.exit_settings,
+        job.host_data.size, job.host_flits, chip.first, job.outputs_per_frame, job.idle_limit, first_in, last_out, busy,
     )  # fmt: skip
     if ended != DONE:
         raise hang_message(job, came, standstill(params, made, cycles, job))

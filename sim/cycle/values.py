@@ -1,6 +1,7 @@
 """What the numbers are: whole streams of flits, pixels, windows and vectors at once, in their order."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from ohmweave.rtl.group import mesh_neighbour, node_unit, opposite
 from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.rtl.switch import SwitchInput, SwitchOutput, Turns
 from ohmweave.sim.cycle.decode import ChipSettings, NodeSettings
+from ohmweave.sim.cycle.entries import Data
 from ohmweave.sim.cycle.pe_values import PEValues
 from ohmweave.sim.frames import flit_type
 
@@ -45,9 +47,18 @@ class _Chip:
         self._host, self._entries = host, entries
         self._sent: dict[int, np.ndarray | None] = {}
         self._merged: dict[tuple[int, Turns], np.ndarray] = {}
+        self._entered: dict[int, np.ndarray | None] = {}
+        self._left: dict[int, np.ndarray] = {}
 
     def collected(self, level: int, index: int) -> np.ndarray:
-        """What a node of the collection tree, or below the last level a PE, gives."""
+        """What a node of the collection tree, or below the last level a PE, gives the tree above it."""
+        leaves = self._chip.entries and level == self._params.entry_level
+        if leaves and self._chip.entries[index].exit.opened:
+            return self._none
+        return self._branch(level, index)
+
+    def _branch(self, level: int, index: int) -> np.ndarray:
+        """What a node, or a PE, gives the tree or the frame buffer above it."""
         if level == self._params.levels:
             return self._from(index, SwitchOutput.COLLECTION)
         node = self._chip.nodes.get(node_unit(level, index), NodeSettings())
@@ -70,7 +81,7 @@ class _Chip:
         stream, first = self._host, 0
         entry = unit // (self._params.pes // self._params.entries)
         if self._chip.entries and self._chip.entries[entry].opened:
-            stream = self._entries[entry] if self._entries else self._none
+            stream = self._entry(entry)
             first = self._params.entry_level
         for level in range(first, self._params.levels):
             below = RADIX ** (self._params.levels - level)
@@ -79,18 +90,50 @@ class _Chip:
             first = node.children.bit_length() - 1
             if node.children == 1 << max(first, 0) and node.deals[first]:
                 order = [(first + step) % RADIX for step in range(RADIX)]
-                lengths = [node.deals[each] for each in order]
-                place = order.index(child)
-                start = sum(lengths[:place])
-                stream = np.concatenate(
-                    [
-                        stream[at + start : at + start + lengths[place]]
-                        for at in range(0, len(stream), sum(lengths))
-                    ]
-                )
+                stream = _dealt(stream, [node.deals[each] for each in order], order.index(child))
             elif not node.children >> child & 1:
                 return self._none
         return stream
+
+    def _entry(self, number: int) -> np.ndarray:
+        """The flits that an open entry lets in."""
+        if self._chip.entries[number].opened != Data.BUFFERS:
+            return self._entries[number] if self._entries else self._none
+        if number not in self._entered:
+            self._entered[number] = None
+            self._entered[number] = self._from_buffers(number)
+        found = self._entered[number]
+        if found is None:
+            raise OhmweaveError(
+                f"the cycle model follows streams that lead in no circle, and entry {number} is in one"
+            )
+        return found
+
+    def _from_buffers(self, number: int) -> np.ndarray:
+        """Frames of the buffers that an entry takes from, in the order of its turns."""
+        sources = self._chip.entries[number].sources
+        places = sources.numbers
+        if not sources.flits:
+            return self._for(places[0], number)
+        # A buffer with several turns gives at each the one after that of its turn before.
+        turns = []
+        for place, source in enumerate(places):
+            lengths = [sources.flits] * places.count(source)
+            part = _dealt(self._for(source, number), lengths, places[:place].count(source))
+            turns.append((part, sources.flits))
+        return _in_turn(turns)
+
+    def _for(self, buffer: int, entry: int) -> np.ndarray:
+        """Frames in a buffer that are for an entry."""
+        told = self._chip.entries[buffer].exit
+        if not told.opened:
+            return self._none
+        if buffer not in self._left:
+            self._left[buffer] = self._branch(self._params.entry_level, buffer)
+        stream, turns = self._left[buffer], told.targets
+        if not turns.flits:
+            return stream if turns.numbers[0] == entry else self._none
+        return _dealt(stream, [turns.flits] * len(turns.numbers), *_places(turns.numbers, entry))
 
     @property
     def _none(self) -> np.ndarray:
@@ -145,6 +188,21 @@ class _Chip:
                 f"the cycle model follows streams that lead in no circle, and PE {unit} is in one"
             )
         return found
+
+
+def _places(numbers: Sequence[int], number: int) -> list[int]:
+    return [place for place, each in enumerate(numbers) if each == number]
+
+
+def _dealt(stream: np.ndarray, lengths: Sequence[int], *places: int) -> np.ndarray:
+    """The flits of some of the turns, of `lengths` one after the other, in a stream."""
+    starts = [0, *accumulate(lengths)]
+    parts = [
+        stream[at + starts[place] : at + starts[place + 1]]
+        for at in range(0, len(stream), starts[-1])
+        for place in places
+    ]
+    return np.concatenate([stream[:0], *parts])
 
 
 def _in_turn(turns: Sequence[tuple[np.ndarray, int]]) -> np.ndarray:

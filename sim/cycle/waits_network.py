@@ -1,12 +1,12 @@
-"""What switches and trees of a chip that stands still wait for."""
+"""What switches of a chip that stands still wait for."""
 
 from ohmweave.rtl.group import mesh_neighbour, opposite
-from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.rtl.switch import SwitchOutput
 from ohmweave.sim.cycle import links
 from ohmweave.sim.cycle import state as st
-from ohmweave.sim.cycle.entries import E_CHILD, E_LEFT, E_OFFERED, E_OPENED, E_PARENT
-from ohmweave.sim.cycle.waits import MOVES, RECEIVERS, Answer, Ask, Registers
+from ohmweave.sim.cycle.entries import E_OFFERED
+from ohmweave.sim.cycle.waits import MOVES, RECEIVERS, Answer, Ask
+from ohmweave.sim.cycle.waits_trees import Trees
 
 __all__ = ["Network"]
 
@@ -15,7 +15,7 @@ SIDES = ("north", "east", "south", "west")
 TREE, CORE, NORTH = links.TREE, links.CORE, SwitchOutput.NORTH
 
 
-class Network(Registers):
+class Network(Trees):
     """Why flits do not come out of a part of the network (gives), or do not go into it (takes)."""
 
     # The switches.
@@ -66,6 +66,9 @@ class Network(Registers):
             if not len(self._t.nodes):
                 return MOVES
             up, child, _ = self._t.above[p]
+            buffer = self._buffer(p, leaf=True)
+            if buffer is not None:
+                return Answer("its flits to the frame buffer wait", (Ask("exit_takes", buffer),))
             return Answer(
                 "its flits to the collection tree wait", (Ask("collect_takes", int(up), int(child)),)
             )
@@ -125,102 +128,6 @@ class Network(Registers):
         if n < NORTH:
             return f"to its {RECEIVERS[n]} receiver"
         return "to the collection tree" if n == SwitchOutput.COLLECTION else f"to the {SIDES[n - NORTH]}"
-
-    # The trees.
-
-    def _below(self, n: int, child: int) -> tuple[Ask | None, str]:
-        """What takes the data of a node's child, if it was told anything, and its name."""
-        m = self._t.node_settings[n]
-        below = int(m[st.M_FIRST + child])
-        if below < 0:
-            return None, "PEs that were told nothing"
-        if m[st.M_LEAF]:
-            entry = int(self._t.above[below, 2])
-            ask = Ask("input_takes", below, TREE) if entry < 0 else Ask("entry_takes", entry)
-            return ask, f"PE {self._t.units[below]}"
-        entry = int(self._t.node_settings[below, st.M_ENTRY])
-        return Ask("node_takes", below) if entry < 0 else Ask("entry_takes", entry), "a node"
-
-    def _blocked_children(self, n: int) -> list[int]:
-        s = self._t.nodes[n]
-        full = s[st.N_CHILDREN] & s[st.N_SWITCH] & s[st.N_OFFERED]
-        return [child for child in range(RADIX) if full >> child & 1]
-
-    def node_takes(self, n: int, _: int) -> Answer:
-        """Why a node of the distribution tree takes no flit."""
-        if not self._t.nodes[n, st.N_CHILDREN]:
-            return Answer("it is closed")
-        waits = []
-        for child in self._blocked_children(n):
-            ask, name = self._below(n, child)
-            if ask is None:
-                return Answer(f"its flits are for {name}")
-            waits.append(ask)
-        return Answer("", tuple(waits)) if waits else MOVES
-
-    def node_gives(self, n: int, child: int) -> Answer:
-        """Why a node of the distribution tree has nothing for a child."""
-        s, m = self._t.nodes[n], self._t.node_settings[n]
-        if not s[st.N_CHILDREN]:
-            return Answer("it is closed")
-        if not s[st.N_CHILDREN] >> child & 1 and not m[st.M_DEAL + child]:
-            return Answer(f"it leads nothing to {self._below(n, child)[1]}")
-        if self._blocked_children(n):
-            return self.node_takes(n, 0)
-        if n == 0:
-            return Answer("", (Ask("host"),))
-        if m[st.M_ENTRY] >= 0:
-            return Answer("", (Ask("entry_gives", int(m[st.M_ENTRY])),))
-        return Answer("", (Ask("node_gives", int(m[st.M_PARENT]), int(m[st.M_CHILD])),))
-
-    def collect_gives(self, n: int, _: int) -> Answer:
-        """Why a node of the collection tree has nothing."""
-        s, m = self._t.nodes[n], self._t.node_settings[n]
-        child = int(s[st.N_SELECT]) - 1
-        if child < 0:
-            return Answer("it takes from nowhere")
-        below = int(m[st.M_FIRST + child])
-        if below < 0:
-            return Answer("it takes from PEs that were told nothing")
-        if m[st.M_LEAF]:
-            return Answer("", (Ask("output_gives", below, SwitchOutput.COLLECTION),))
-        return Answer("", (Ask("collect_gives", below),))
-
-    def collect_takes(self, n: int, child: int) -> Answer:
-        """Why a node of the collection tree takes nothing of a child."""
-        s, m = self._t.nodes[n], self._t.node_settings[n]
-        now = int(s[st.N_SELECT]) - 1
-        if now == child:
-            if n == 0:
-                return MOVES
-            return Answer("", (Ask("collect_takes", int(m[st.M_PARENT]), int(m[st.M_CHILD])),))
-        if now < 0 or not m[st.M_TURN + child]:
-            return Answer("it does not take from there")
-        return Answer("it takes from others first", (Ask("collect_gives", n),))
-
-    def entry_takes(self, e: int, _: int) -> Answer:
-        """Why a flit in an entry stays, or one above it."""
-        if not self._t.entries[e, E_OFFERED]:
-            return Answer("it takes data of its own alone") if self._t.entry_settings[e, E_OPENED] else MOVES
-        for row, m in enumerate(self._t.node_settings):
-            if m[st.M_ENTRY] == e:
-                return Answer("", (Ask("node_takes", row),))
-        for row, (_, _, entry) in enumerate(self._t.above):
-            if entry == e:
-                return Answer("", (Ask("input_takes", row, TREE),))
-        return Answer("its flits are for PEs that were told nothing")
-
-    def entry_gives(self, e: int, _: int) -> Answer:
-        """Why an entry has nothing."""
-        c = self._t.entry_settings[e]
-        if not c[E_OPENED] and self._t.entries[e, E_LEFT]:
-            return Answer("it was never opened")
-        if not c[E_OPENED]:
-            return Answer("", (Ask("node_gives", int(c[E_PARENT]), int(c[E_CHILD])),))
-        return MOVES if self._t.entries[e, E_LEFT] else Answer("all frames are in", outside=True)
-
-    def host(self, _p: int, _: int) -> Answer:
-        return Answer("it has nothing more to send", outside=True)
 
 
 def _from(i: int) -> str:
