@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ TOY = ChipSource(lambda: ToyChip())
 SOURCES = {
     "toy": TOY,
     "tiny": PRESETS["tiny"],
+    "tiny with frame buffers": replace(PRESETS["tiny"], entries=4, exit_flits=64),
     "tiny behind AXI": ChipSource(lambda: Chip(params=PRESETS["tiny"])),
 }
 
