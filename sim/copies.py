@@ -36,7 +36,7 @@ def copied(tilings: Sequence[Tiling], params: GroupParams, count: int | None) ->
         return Copies(tuple(layers), 1)
     choices = []
     for level in range(params.levels + 1):
-        layers = folded(tilings, replace(params, levels=level, entries=1))
+        layers = folded(tilings, replace(params, levels=level, entries=1, exit_flits=0))
         if layers is None:
             continue
         flits = chain_flits(layers, params)

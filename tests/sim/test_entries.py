@@ -125,6 +125,16 @@ def test_frames_of_each_entry() -> None:
     assert not job.host_data.size
 
 
+def test_frame_buffers_that_nothing_uses() -> None:
+    """As many copies fit, and their configuration is the same."""
+    made = []
+    for params in (EACH, replace(EACH, exit_flits=16)):
+        mapped = copied([tiled(stage, params) for stage in stages(network())], params, None)
+        made.append((mapped.count, compile_chain(mapped.layers, params, copies=mapped.count)))
+    assert made[0][0] == made[1][0] > 1
+    assert (made[0][1].config == made[1][1].config).all()
+
+
 def test_one_chain_enters_by_the_root() -> None:
     program = program_of(network(), NODES, 1)
     assert program.entry_copies == ()
