@@ -54,7 +54,7 @@ async def random_sequences(dut: Any) -> None:
         for write in tb.model.some_writes(chance, 5):
             await tb.cycle(chance.randrange(2), write)
         for _ in range(chance.randrange(150)):
-            write = None
+            write: tuple[int, int] | None = None
             if chance.random() < 0.02:
                 table = P["table"]
                 address = chance.choice([P["turn"], P["count"], table, table + 16, table - 1, 0x800])
