@@ -51,8 +51,8 @@ async def random_sequences(dut: Any) -> None:
     tb = TB(dut)
     await tb.begin()
     for _ in range(60):
-        for write in tb.model.some_writes(chance, 5):
-            await tb.cycle(chance.randrange(2), write)
+        for each in tb.model.some_writes(chance, 5):
+            await tb.cycle(chance.randrange(2), each)
         for _ in range(chance.randrange(150)):
             write: tuple[int, int] | None = None
             if chance.random() < 0.02:
