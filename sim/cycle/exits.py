@@ -9,7 +9,7 @@ from ohmweave.params import GroupParams
 from ohmweave.rtl.network.turn_sequence import PLACES
 from ohmweave.sim.cycle.compiled import process
 
-__all__ = ["ExitSettings", "Order", "exit_tables", "leave", "moves", "numbers_of", "order", "turn_of"]
+__all__ = ["ExitSettings", "Order", "exit_tables", "leave", "moves", "numbers_of", "offered_to", "order", "turn_of"]
 
 # Registers of a sequence of turns: place in its table, flits of the turn; its settings: flits of a turn, places, table.
 (T_PLACE, T_MOVED, TURNS_STATE) = range(3)
@@ -18,8 +18,9 @@ TURNS_CONFIG = T_TABLE + PLACES
 # Registers of a frame buffer: flits in its memory; the one behind that is offered, and was taken; whose turn it is.
 (X_HELD, X_OFFERED, X_TAKEN, X_TURNS) = range(4)
 EXIT_STATE = X_TURNS + TURNS_STATE
-# Settings: whether it is open, flits of its memory, row of the node or PE below or -1, whether that is a PE, the turns.
-(X_OPEN, X_DEPTH, X_ROW, X_LEAF, X_TOLD) = range(5)
+# Settings: whether it is open, flits of its memory, row of the node or PE below or -1, whether that is a PE, flits that
+# it holds before a turn begins, the turns.
+(X_OPEN, X_DEPTH, X_ROW, X_LEAF, X_START, X_TOLD) = range(6)
 EXIT_CONFIG = X_TOLD + TURNS_CONFIG
 
 
@@ -42,10 +43,12 @@ class ExitSettings:
 
     opened   the branch of the collection tree beside the entry leaves into it
     targets  entries that it gives to
+    start    flits that it holds before a turn begins
     """
 
     opened: bool
     targets: Order
+    start: int = 0
 
 
 def order(words: Mapping[int, int], *, flits: int, count: int, table: int, entries: int) -> Order:
@@ -74,7 +77,7 @@ def exit_tables(
     for number, each in enumerate(told):
         below = pes.get(number, -1) if leaf else rows[params.entry_level, number]
         # One flit is behind the memory.
-        settings[number, :X_TOLD] = each.opened, params.exit_flits - 1, below, leaf
+        settings[number, :X_TOLD] = each.opened, params.exit_flits - 1, below, leaf, each.start
         settings[number, X_TOLD:] = each.targets.settings
     return state, settings
 
@@ -93,15 +96,23 @@ def turn_of(s: np.ndarray, at: int, c: np.ndarray, told: int) -> int:
 
 @process
 def moves(s: np.ndarray, at: int, c: np.ndarray, told: int) -> None:
-    """A flit of a sequence's turn was transferred."""
-    if c[told + T_FLITS] == 0:
-        return
+    """A flit of a sequence's turn was transferred; a turn of 0 flits has no end."""
     s[at + T_MOVED] += 1
     if s[at + T_MOVED] == c[told + T_FLITS]:
         s[at + T_MOVED] = 0
         s[at + T_PLACE] += 1
         if s[at + T_PLACE] == c[told + T_COUNT]:
             s[at + T_PLACE] = 0
+
+
+@process
+def offered_to(x: np.ndarray, c: np.ndarray) -> int:
+    """The entry that a frame buffer offers a flit; -1 if none."""
+    if x[X_OFFERED] == 0 or x[X_TAKEN] != 0:
+        return -1
+    if x[X_TURNS + T_MOVED] == 0 and x[X_HELD] + x[X_OFFERED] < c[X_START]:
+        return -1
+    return turn_of(x, X_TURNS, c, X_TOLD)
 
 
 @process

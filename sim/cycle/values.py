@@ -51,14 +51,10 @@ class _Chip:
         self._left: dict[int, np.ndarray] = {}
 
     def collected(self, level: int, index: int) -> np.ndarray:
-        """What a node of the collection tree, or below the last level a PE, gives the tree above it."""
-        leaves = self._chip.entries and level == self._params.entry_level
-        if leaves and self._chip.entries[index].exit.opened:
-            return self._none
-        return self._branch(level, index)
+        """What a node of the collection tree, or below the last level a PE, gives.
 
-    def _branch(self, level: int, index: int) -> np.ndarray:
-        """What a node, or a PE, gives the tree or the frame buffer above it."""
+        No node waits for a branch that leaves into a frame buffer: the chip would have come to a standstill.
+        """
         if level == self._params.levels:
             return self._from(index, SwitchOutput.COLLECTION)
         node = self._chip.nodes.get(node_unit(level, index), NodeSettings())
@@ -129,7 +125,7 @@ class _Chip:
         if not told.opened:
             return self._none
         if buffer not in self._left:
-            self._left[buffer] = self._branch(self._params.entry_level, buffer)
+            self._left[buffer] = self.collected(self._params.entry_level, buffer)
         stream, turns = self._left[buffer], told.targets
         if not turns.flits:
             return stream if turns.numbers[0] == entry else self._none
