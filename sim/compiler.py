@@ -294,12 +294,13 @@ def program_of(
     turns: Mapping[int, int],
     deals: Mapping[int, int] | None = None,
     copies: int = 1,
+    exits: Sequence[int] = (),
 ) -> Program:
     """The program of shares on PEs.
 
     parts    unit, what it is sent and what its switch does; None for a PE that only passes streams on
     entries  units that the host's flits go to
-    turns, deals, copies  as in `_tree` and `Program`
+    turns, deals, exits, copies  as in `_tree` and `Program`
     """
     if params.pe.link_bits < CONFIG_BITS:
         raise OhmweaveError(f"link_bits must be at least {CONFIG_BITS}, not {params.pe.link_bits}")
@@ -307,7 +308,7 @@ def program_of(
     for unit, share, routes in parts:
         opened = [(Region.ROUTES.address(local), word) for local, word in switch_writes(routes)]
         config += packets(unit, [*opened, *(() if share is None else share.writes)])
-    config += _tree(params, entries, turns, deals or {})
+    config += _tree(params, entries, turns, deals or {}, exits)
     return Program(
         params=params,
         levels={unit: share.levels for unit, share, _ in parts if share is not None},
@@ -334,15 +335,21 @@ def _to(here: int, there: int) -> SwitchOutput:
 
 
 def _tree(
-    params: GroupParams, entries: Sequence[int], turns: Mapping[int, int], deals: Mapping[int, int]
+    params: GroupParams,
+    entries: Sequence[int],
+    turns: Mapping[int, int],
+    deals: Mapping[int, int],
+    exits: Sequence[int],
 ) -> list[int]:
     """Flits that open the distribution tree down to some PEs and the collection tree up from some.
 
     turns  PE → flits that it sends at a time; where there are several, they take turns in the order of their numbers
     deals  PE → flits that are sent to it at a time, in the same order; none where all PEs get all flits
+    exits  PEs whose data leave the collection tree at the entries' level
     """
     reached = _by_node(params, dict.fromkeys(entries, 1))
     collected, dealt = _by_node(params, turns), _by_node(params, deals)
+    collected.update(_by_node(params, dict.fromkeys(exits, 1), params.entry_level))
     config: list[int] = []
     for node in sorted({*reached, *collected}):
         taken, given = collected.get(node, {}), dealt.get(node, {})
@@ -357,10 +364,10 @@ def _tree(
     return config
 
 
-def _by_node(params: GroupParams, flits: Mapping[int, int]) -> dict[int, dict[int, int]]:
-    """Node → child → flits of the PEs below it."""
+def _by_node(params: GroupParams, flits: Mapping[int, int], top: int = 0) -> dict[int, dict[int, int]]:
+    """Node → child → flits of the PEs below it, from level `top` on."""
     found: dict[int, dict[int, int]] = {}
-    for level in range(params.levels):
+    for level in range(top, params.levels):
         below = RADIX ** (params.levels - level)
         for unit, count in flits.items():
             at = found.setdefault(node_unit(level, unit // below), {})

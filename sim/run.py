@@ -247,8 +247,8 @@ def _compiled(chosen: Copies | Mapped, params: GroupParams) -> Program:
 def _placed(chosen: Way) -> list[LayerUse]:
     """The layers and their PEs, of which nothing was measured."""
     if isinstance(chosen, Mapped):
-        counts = Counter(piece.stage.name for piece in chosen.allocation.cut.pieces)
-        return [LayerUse(name, None, None, pes * chosen.copies) for name, pes in counts.items()]
+        counts = Counter(piece.stage.name for piece in chosen.pieces)
+        return [LayerUse(name, None, None, pes) for name, pes in counts.items()]
     layers = chosen.tilings if isinstance(chosen, Layers) else chosen.layers
     count = chosen.count if isinstance(chosen, Copies) else 1
     return [LayerUse(each.name, None, None, each.pes * count) for each in layers]

@@ -25,9 +25,14 @@ class Step:
 class Allocation:
     """A network cut up for some PEs, and the steps that led there; the first has as few PEs as can be."""
 
+    cutter: Cutter
     cut: Cut
     rows: Mapping[str, int]
     steps: tuple[Step, ...]
+
+    def cuts(self, copies: int) -> tuple[Cut, ...]:
+        """One of each of so many copies, with pieces of its own."""
+        return (self.cut, *(self.cutter.cut(self.rows) for _ in range(copies - 1)))
 
     @property
     def interval(self) -> int:
@@ -54,7 +59,7 @@ def allocated(graph: Graph, pe: PEParams, pes: int) -> Allocation:
         slow = steps[-1]
         made = _faster(cutter, pe, rows, slow, pes)
         if made is None:
-            return Allocation(best, rows, tuple(steps))
+            return Allocation(cutter, best, rows, tuple(steps))
         best, rows = made
         steps.append(_slowest(best, pe))
 

@@ -103,13 +103,15 @@ class Cut:
 
 
 class Cutter:
-    """Cuts the stages of a graph; `OhmweaveError` says why they cannot all be on a chip at once."""
+    """Cuts the stages of a graph, or a run of them; `OhmweaveError` says why they cannot all be on a chip at once.
 
-    def __init__(self, graph: Graph, pe: PEParams):
-        self._graph = graph
+    run  (first, behind the last) of the stages, the first of which reads all that comes from those before them
+    """
+
+    def __init__(self, graph: Graph, pe: PEParams, run: Pair | None = None):
         self._pe = pe
         self._tilings: dict[Stage, Tiling] = {}
-        self.stages = connected(graph)
+        self.stages = connected(graph)[slice(*run or (None,))]
         check_flow(self.stages, pe)
         self._alone = {stage for stage in self.stages if channelwise(stage)}
 
@@ -118,13 +120,16 @@ class Cutter:
 
         rows  stage → rows of PEs that it is cut into by its output channels, if more than it has to
         """
-        graph, found = self._graph, self.stages
+        found = self.stages
         slices = {stage.result.name: self._slices(stage, (rows or {}).get(stage.name, 1)) for stage in found}
-        image = Stream(graph.input, (0, graph.input.shape[0]), graph.input.bits)
-        streams: dict[str, list[Stream]] = {graph.input.name: [image]}
+        comes = found[0].main
+        image = Stream(comes, (0, comes.shape[0]), comes.bits)
+        streams: dict[str, list[Stream]] = {comes.name: [image]}
         for stage in found:
             name = stage.result.name
-            wanted = [(0, stage.out_channels)] if stage.raw else self._wanted(name, slices)
+            # What leaves the chip, or comes to it again, is one stream.
+            whole = stage.raw or stage is found[-1]
+            wanted = [(0, stage.out_channels)] if whole else self._wanted(name, slices)
             bits = leaving_bits(stage)
             streams[name] = [
                 Stream(stage.result, channels, bits) for channels in _groups(slices[name], wanted)

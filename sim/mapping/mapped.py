@@ -1,58 +1,111 @@
 """A whole network on a chip: how often, on which PEs, over which links."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.sim.graph import Graph
-from ohmweave.sim.mapping.allocate import Allocation, allocated
+from ohmweave.sim.mapping.allocate import Step, allocated
+from ohmweave.sim.mapping.cut import Cut, Piece
 from ohmweave.sim.mapping.layout import Layout, laid_out
 from ohmweave.sim.mapping.program import compile_mapped, piece_plan
-from ohmweave.sim.mapping.times import stream_flits
+from ohmweave.sim.mapping.regions import Region, regions, started
+from ohmweave.sim.mapping.sections import Division, divisions
+from ohmweave.sim.mapping.times import longest, piece_times, stream_flits
 from ohmweave.sim.program import Program
 
 __all__ = ["Mapped", "mapped"]
 
+#: The copies of a section.
+Cuts = tuple[Cut, ...]
+
 
 @dataclass(frozen=True, eq=False)
 class Mapped:
-    """Copies of a network side by side, each on a block of PEs and laid out alike.
+    """A network on a chip: one section, or several one behind the other, each in some copies side by side.
 
-    copies      that take images in turn
-    allocation  how one of them is cut into pieces
-    layout      where these stand in the first block
-    link        cycles that an image takes on the busiest of the links into the chip and out of it
+    sections  the copies of each
+    layout    where their pieces stand, and over which links their streams go
+    link      cycles that an image takes on the busiest of the links into the chip and out of it
+    steps     in which PEs were shared out to the stages; none where there are several sections
+    regions   of the copies of several sections; none of a single section
     """
 
     params: GroupParams
-    copies: int
-    allocation: Allocation
+    sections: tuple[Cuts, ...]
     layout: Layout
     link: int
+    steps: tuple[Step, ...] = ()
+    regions: tuple[tuple[Region, ...], ...] = ()
+
+    @property
+    def copies(self) -> int:
+        """Images that enter side by side."""
+        return len(self.sections[0])
+
+    @property
+    def pieces(self) -> list[Piece]:
+        return [piece for cuts in self.sections for cut in cuts for piece in cut.pieces]
 
     @property
     def interval(self) -> float:
-        """Cycles from image to image that the slowest stage, or the host's link, allows."""
-        return max(self.allocation.interval / self.copies, self.link)
-
-    @property
-    def block(self) -> int:
-        """PEs of a copy's block."""
-        return self.params.pes // self.copies
+        """Cycles from image to image that the slowest stage, or a link of the host or between sections, allows."""
+        maps = [
+            stream_flits(stream, self.params.pe) / len(cuts)
+            for cuts in self.sections
+            for stream in (cuts[0].image, cuts[0].output)
+            if len(self.sections) > 1
+        ]
+        return max(self.link, *maps, *(_slowest(cuts, self.params) for cuts in self.sections))
 
     def program(self) -> Program:
-        return compile_mapped(self.allocation.cut, self.layout, self.params, copies=self.copies)
+        return compile_mapped(self.sections, self.layout, self.params, regions=self.regions)
+
+
+def _slowest(cuts: Sequence[Cut], params: GroupParams) -> float:
+    """Cycles from image to image of a section."""
+    return longest(piece_times(piece, params.pe) for piece in cuts[0].pieces).longest / len(cuts)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A way to have the network on the chip, which is laid out if it is taken."""
+
+    interval: float
+    pes: int
+    lay_out: Callable[[], Mapped]
 
 
 def mapped(graph: Graph, params: GroupParams, copies: int | None = 1) -> Mapped:
-    """The network on the chip, so many times; None: as many times as images follow each other soonest.
+    """The network on the chip, as a whole so many times; None: in the way in which images follow each other soonest,
+    which may be in sections of different numbers of copies.
 
     `OhmweaveError` says why not all of its stages can be on the chip at once, or how many PEs are missing.
     """
+    choices = _of_copies(graph, params, copies)
+    if copies is None and params.exit_flits:
+        choices += [
+            _Choice(division.interval, division.pes, partial(_laid_out_sections, graph, params, division))
+            for division in divisions(graph, params)
+            if len(division.runs) > 1
+        ]
+    choices.sort(key=lambda choice: (choice.interval, choice.pes))
+    for choice in choices:
+        try:
+            return choice.lay_out()
+        except OhmweaveError:
+            if len(choices) == 1:
+                raise
+    raise OhmweaveError(f"{graph.name} has more streams between its stages than the mesh has links")
+
+
+def _of_copies(graph: Graph, params: GroupParams, copies: int | None) -> list[_Choice]:
+    """The whole network, so many times, or as many times as it fits."""
     counts = [1 << bit for bit in range(params.pes.bit_length())] if copies is None else [copies]
-    choices: list[tuple[float, int, int, Allocation, int]] = []
+    choices: list[_Choice] = []
     for count in counts:
         if params.pes % count:
             raise OhmweaveError(
@@ -60,32 +113,56 @@ def mapped(graph: Graph, params: GroupParams, copies: int | None = 1) -> Mapped:
             )
         try:
             allocation = allocated(graph, params.pe, params.pes // count)
-            for piece in allocation.cut.pieces:
-                piece_plan(piece, params)  # refuses what no PE can do
+            _check(allocation.cut, params)
         except OhmweaveError:
             if not choices:
                 raise
             break
+        cuts = allocation.cuts(count)
         output, image = allocation.cut.output, allocation.cut.image
         ways = min(count, params.entries)
         link = max(stream_flits(output, params.pe), -(-stream_flits(image, params.pe) // ways))
-        pes = count * len(allocation.cut.pieces)
-        choices.append((max(allocation.interval / count, link), pes, count, allocation, link))
-    for _, _, count, allocation, link in sorted(choices, key=lambda choice: choice[:3]):
-        block = range(params.pes // count)
-        try:
-            layout = laid_out(allocation.cut, block, _entry(block))
-        except OhmweaveError:
-            if len(choices) == 1:
-                raise
-            continue
-        return Mapped(params, count, allocation, layout, link)
-    raise OhmweaveError(f"{graph.name} has more streams between its stages than the mesh has links")
+        interval = max(allocation.interval / count, link)
+        lay_out = partial(_laid_out_copies, params, cuts, link, allocation.steps)
+        choices.append(_Choice(interval, count * len(allocation.cut.pieces), lay_out))
+    return choices
 
 
-def _entry(block: Sequence[int]) -> Sequence[int]:
-    """The first PEs of a block that a node of the tree has all below it: it sends the image to all of them at once."""
+def _laid_out_copies(params: GroupParams, cuts: Cuts, link: int, steps: tuple[Step, ...]) -> Mapped:
+    block = range(params.pes // len(cuts))
+    return Mapped(params, (cuts,), _in_blocks(cuts, block), link, steps)
+
+
+def _laid_out_sections(graph: Graph, params: GroupParams, division: Division) -> Mapped:
+    """Sections of different numbers of copies."""
+    sections = tuple(run.cuts(graph, params) for run in division.runs)
+    for cuts in sections:
+        _check(cuts[0], params)
+    places = regions(sections, params)
+    begin, allowed = started(sections, places, params)
+    pieces = [piece for cuts in sections for cut in cuts for piece in cut.pieces]
+    layout = laid_out(pieces, range(params.pes), allowed, begin)
+    link = stream_flits(sections[-1][0].output, params.pe)
+    return Mapped(params, sections, layout, link, regions=tuple(map(tuple, places)))
+
+
+def _check(cut: Cut, params: GroupParams) -> None:
+    """Refuse what no PE can do."""
+    for piece in cut.pieces:
+        piece_plan(piece, params)
+
+
+def _in_blocks(cuts: Sequence[Cut], block: range) -> Layout:
+    """Copies on blocks of PEs, laid out alike."""
+    first = cuts[0]
+    # The first PEs of a block that a node of the tree has all below it: it sends the image to all of them at once.
     below = 1
     while below * RADIX <= len(block):
         below *= RADIX
-    return block[:below]
+    readers = [piece for piece in first.pieces if piece.reads(first.image)]
+    if len(readers) > below:
+        raise OhmweaveError(
+            f"the image goes to {len(readers)} pieces, and a branch of the tree to {below} PEs"
+        )
+    allowed = dict.fromkeys(readers, block[:below])
+    return laid_out(first.pieces, block, allowed).repeated(cuts, len(block))

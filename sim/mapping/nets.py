@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from ohmweave.sim.mapping.cut import Cut, Piece
+from ohmweave.sim.mapping.cut import Piece
 
 __all__ = ["Net", "Port", "nets"]
 
@@ -26,13 +26,13 @@ class Net:
     sinks: Sequence[tuple[Piece, Port]]
 
 
-def nets(cut: Cut) -> list[Net]:
+def nets(pieces: Sequence[Piece]) -> list[Net]:
     """One for every piece, in their order."""
-    sinks: dict[Piece, list[tuple[Piece, Port]]] = {piece: [] for piece in cut.pieces}
-    for piece in cut.pieces:
-        if piece.main is not cut.image:
+    sinks: dict[Piece, list[tuple[Piece, Port]]] = {piece: [] for piece in pieces}
+    for piece in pieces:
+        if piece.main.pieces:
             sinks[piece.main.source].append((piece, Port.MAIN))
-        if piece.side is not None and piece.side is not cut.image:
+        if piece.side is not None and piece.side.pieces:
             sinks[piece.side.source].append((piece, Port.SHORTCUT))
         if piece.partial is not None:
             sinks[piece.partial].append((piece, Port.SIDE))

@@ -11,7 +11,9 @@ from ohmweave.sim.frames import flits_per_frame
 from ohmweave.sim.mapping.cut import Cut, Piece
 from ohmweave.sim.mapping.layout import Layout
 from ohmweave.sim.mapping.nets import Port
+from ohmweave.sim.mapping.regions import Region
 from ohmweave.sim.mapping.route import Route
+from ohmweave.sim.mapping.section_ports import by_sections
 from ohmweave.sim.pe_config import Plan, Share, SideLink, plan, share_config
 from ohmweave.sim.program import Inbound, Outbound, Placed, Program
 
@@ -24,50 +26,61 @@ RECEIVERS = {
 }
 
 
-def compile_mapped(cut: Cut, layout: Layout, params: GroupParams, *, copies: int = 1) -> Program:
-    """All pieces on their units, and as many more times on the units that follow those, block by block.
+def compile_mapped(
+    sections: Sequence[Sequence[Cut]],
+    layout: Layout,
+    params: GroupParams,
+    *,
+    regions: Sequence[Sequence[Region]] = (),
+) -> Program:
+    """All pieces on their units.
 
-    copies  of the network, each on pes / copies PEs; the flits of as many frames are dealt out to them in turn
+    sections  the copies of each; images are dealt out to those of the first in turn
+    regions   of the copies, where there are several sections
     """
-    block = params.pes // copies
-    shares = {piece: _share(piece, params) for piece in cut.pieces}
-    routes = _routes(cut, layout, params)
-    parts: list[tuple[int, Share | None, Routes]] = []
-    for copy in range(copies):
-        parts += [
-            (copy * block + layout.placement[piece], shares[piece], routes[layout.placement[piece]])
-            for piece in cut.pieces
-        ]
-        # Switches of PEs that have no piece pass streams on.
-        passing = sorted(set(routes) - set(layout.placement.values()))
-        parts += [(copy * block + unit, None, routes[unit]) for unit in passing]
-    entries = [layout.placement[piece] for piece in cut.pieces if piece.reads(cut.image)]
-    leaves = layout.placement[cut.output.source]
-    outbound = Outbound(cut.output.tensor.shape, cut.output.bits, signed=cut.output.tensor.raw)
+    copies = [cut for cuts in sections for cut in cuts]
+    pieces = [piece for cut in copies for piece in cut.pieces]
+    routes = _routes(copies, layout, params)
+    # Copies are alike: what the PEs of their pieces are sent is made once.
+    like = {
+        piece: first
+        for cuts in sections
+        for cut in cuts
+        for piece, first in zip(cut.pieces, cuts[0].pieces, strict=True)
+    }
+    shares = {piece: _share(piece, params) for cuts in sections for piece in cuts[0].pieces}
+    placement = layout.placement
+    parts: list[tuple[int, Share | None, Routes]] = [
+        (placement[piece], shares[like[piece]], routes[placement[piece]]) for piece in pieces
+    ]
+    # Switches of PEs that have no piece pass streams on.
+    parts += [(unit, None, routes[unit]) for unit in sorted(set(routes) - set(placement.values()))]
+    output = copies[-1].output
+    outbound = Outbound(output.tensor.shape, output.bits, signed=output.tensor.raw)
     flits_out = flits_per_frame(outbound.numbers, outbound.bits, params.pe.link_bits)
-    names = dict.fromkeys(piece.stage.name for piece in cut.pieces)
+    first, last = ([placement[cut.output.source] for cut in cuts] for cuts in (sections[0], sections[-1]))
+    readers = [[placement[piece] for piece in cut.pieces if piece.reads(cut.image)] for cut in copies]
+    several = len(sections[0]) > 1 and not regions
+    units: dict[str, list[int]] = {}
+    for piece in pieces:
+        units.setdefault(piece.stage.name, []).append(placement[piece])
     program = program_of(
         params,
         parts,
-        Inbound(cut.image.count, cut.image.bits),
+        Inbound(copies[0].image.count, copies[0].image.bits),
         outbound,
-        tuple(
-            Placed(
-                name,
-                tuple(
-                    copy * block + layout.placement[piece] for copy in range(copies) for piece in cut.of(name)
-                ),
-            )
-            for name in names
-        ),
-        [copy * block + unit for copy in range(copies) for unit in entries],
-        {copy * block + leaves: flits_out if copies > 1 else 1 for copy in range(copies)},
-        {copy * block + entries[0]: 1 for copy in range(copies)} if copies > 1 else {},
-        copies,
+        tuple(Placed(name, tuple(found)) for name, found in units.items()),
+        [unit for each in readers for unit in each],
+        dict.fromkeys(last, flits_out if len(last) > 1 else 1),
+        {each[0]: 1 for each in readers} if several else {},
+        len(sections[0]),
+        [placement[cut.output.source] for cuts in sections[:-1] for cut in cuts],
     )
-    if copies == 1 or params.entries == 1:
+    if regions:
+        return by_sections(program, sections, regions)
+    if len(first) == 1 or params.entries == 1:
         return program
-    return by_entries(program, copies_below(copies, block, params))
+    return by_entries(program, copies_below(len(first), params.pes // len(first), params))
 
 
 def piece_plan(piece: Piece, params: GroupParams) -> Plan:
@@ -101,16 +114,17 @@ def _share(piece: Piece, params: GroupParams) -> Share:
     return share_config(made, piece.tiling, params.pe, tile=piece.place, outs=piece.outs)
 
 
-def _routes(cut: Cut, layout: Layout, params: GroupParams) -> dict[int, Routes]:
+def _routes(copies: Sequence[Cut], layout: Layout, params: GroupParams) -> dict[int, Routes]:
     """Unit → what its switch does."""
     found: dict[int, Routes] = {unit: {} for unit in layout.placement.values()}
     comes = {route.net.source: route.comes for route in layout.routes}
-    for piece in cut.pieces:
-        routes = found[layout.placement[piece]]
-        if piece.main is cut.image:
-            routes[SwitchOutput.MAIN] = SwitchInput.TREE
-        if piece.side is cut.image:
-            routes[SwitchOutput.SHORTCUT] = SwitchInput.TREE
+    for cut in copies:
+        for piece in cut.pieces:
+            routes = found[layout.placement[piece]]
+            if piece.main is cut.image:
+                routes[SwitchOutput.MAIN] = SwitchInput.TREE
+            if piece.side is cut.image:
+                routes[SwitchOutput.SHORTCUT] = SwitchInput.TREE
     for route in layout.routes:
         source = layout.placement[route.net.source]
         own = _leaving(route.net.source, layout.placement, comes, params)
@@ -121,8 +135,11 @@ def _routes(cut: Cut, layout: Layout, params: GroupParams) -> dict[int, Routes]:
             if port in RECEIVERS:
                 unit = layout.placement[piece]
                 found[unit][RECEIVERS[port]] = _from(route, unit)
-    last = cut.output.source
-    found[layout.placement[last]][SwitchOutput.COLLECTION] = _leaving(last, layout.placement, comes, params)
+    for cut in copies:
+        last = cut.output.source
+        found[layout.placement[last]][SwitchOutput.COLLECTION] = _leaving(
+            last, layout.placement, comes, params
+        )
     return found
 
 

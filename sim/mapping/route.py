@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit, opposite
-from ohmweave.sim.mapping.cut import Cut, Piece
+from ohmweave.sim.mapping.cut import Piece
 from ohmweave.sim.mapping.nets import Net, nets
 
-__all__ = ["Crowded", "Route", "neighbour", "routed"]
+__all__ = ["Crowded", "Link", "Route", "Router", "neighbour", "routed"]
 
 #: A link: the unit that it leaves, and the side, north, east, south, west.
 Link = tuple[int, int]
@@ -57,35 +57,83 @@ def neighbour(link: Link) -> int:
     return mesh_unit(x + dx, y + dy)
 
 
-def routed(cut: Cut, placement: Mapping[Piece, int], units: Sequence[int]) -> list[Route]:
+class Router:
+    """Routes the nets of some pieces over the links between some units, and again when pieces have moved."""
+
+    def __init__(self, pieces: Sequence[Piece], units: Sequence[int]):
+        inside = set(units)
+        self._nets = [net for net in nets(pieces) if net.sinks]
+        self._ahead = {unit: list(_links_of(unit, inside)) for unit in units}
+        links = [link for ahead in self._ahead.values() for link, _ in ahead]
+        self._now = _Routed([()] * len(self._nets), [(-1, set())] * len(self._nets), dict.fromkeys(links, 0))
+
+    @property
+    def routes(self) -> list[Route]:
+        return [Route(net, tree) for net, tree in zip(self._nets, self._now.trees, strict=True)]
+
+    def save(self) -> "_Routed":
+        """What `restore` goes back to."""
+        return self._now.copy()
+
+    def restore(self, saved: "_Routed") -> None:
+        self._now = saved.copy()
+
+    def route(self, placement: Mapping[Piece, int], rounds: int = ROUNDS) -> set[Link]:
+        """Route nets whose ends have moved, then so many times all that share links; the links that are shared yet."""
+        now = self._now
+        past = dict.fromkeys(now.taken, 0.0)
+        for index, net in enumerate(self._nets):
+            ends = (placement[net.source], {placement[piece] for piece, _ in net.sinks})
+            if ends != now.ends[index]:
+                now.ends[index] = ends
+                self._again(index, past, SHARED)
+        best = self.save()
+        for round_ in range(1, rounds):
+            shared = now.shared
+            if not shared:
+                return shared
+            for link in shared:
+                past[link] += PAST * (now.taken[link] - 1)
+            penalty = min(SHARED * GROWTH**round_, MOST)
+            for index, tree in enumerate(now.trees):
+                if shared.intersection(tree):
+                    self._again(index, past, penalty)
+            if len(now.shared) < len(best.shared):
+                best = self.save()
+        self._now = best
+        return best.shared
+
+    def _again(self, index: int, past: Mapping[Link, float], penalty: float) -> None:
+        now = self._now
+        for link in now.trees[index]:
+            now.taken[link] -= 1
+        now.trees[index] = _tree(*now.ends[index], self._ahead, now.taken, past, penalty)
+        for link in now.trees[index]:
+            now.taken[link] += 1
+
+
+@dataclass
+class _Routed:
+    """The nets' trees of links, source and ends of each, and how many nets each link has."""
+
+    trees: list[tuple[Link, ...]]
+    ends: list[tuple[int, set[int]]]
+    taken: dict[Link, int]
+
+    @property
+    def shared(self) -> set[Link]:
+        return {link for link, count in self.taken.items() if count > 1}
+
+    def copy(self) -> "_Routed":
+        return _Routed(list(self.trees), list(self.ends), dict(self.taken))
+
+
+def routed(pieces: Sequence[Piece], placement: Mapping[Piece, int], units: Sequence[int]) -> list[Route]:
     """A route for every net over the links between some units; `Crowded` if there are too few."""
-    inside = set(units)
-    ahead = {unit: list(_links_of(unit, inside)) for unit in units}
-    todo = [
-        (net, placement[net.source], {placement[piece] for piece, _ in net.sinks})
-        for net in nets(cut)
-        if net.sinks
-    ]
-    taken: dict[Link, int] = {link: 0 for links in ahead.values() for link, _ in links}
-    past = dict.fromkeys(taken, 0.0)
-    trees: list[tuple[Link, ...]] = [()] * len(todo)
-    for round_ in range(ROUNDS):
-        penalty = min(SHARED * GROWTH**round_, MOST)
-        shared = {link for link, count in taken.items() if count > 1}
-        for index, (_, source, ends) in enumerate(todo):
-            if round_ and not shared.intersection(trees[index]):
-                continue
-            for link in trees[index]:
-                taken[link] -= 1
-            trees[index] = _tree(source, ends, ahead, taken, past, penalty)
-            for link in trees[index]:
-                taken[link] += 1
-        shared = {link for link, count in taken.items() if count > 1}
-        if not shared:
-            return [Route(net, tree) for (net, _, _), tree in zip(todo, trees, strict=True)]
-        for link in shared:
-            past[link] += PAST * (taken[link] - 1)
-    raise Crowded(shared)
+    router = Router(pieces, units)
+    if shared := router.route(placement):
+        raise Crowded(shared)
+    return router.routes
 
 
 def _links_of(unit: int, inside: set[int]) -> Iterator[tuple[Link, int]]:

@@ -23,18 +23,25 @@ class StageUse:
     times: Times
 
     @property
+    def copies(self) -> int:
+        return len(self.units)
+
+    @property
     def pes(self) -> int:
         return sum(len(copy) for copy in self.units)
 
 
 @dataclass(frozen=True)
 class LinkUse:
-    """A link of the mesh: the unit and the side that it leaves by, whose results it carries, their flits an image."""
+    """A link of the mesh: the unit and the side that it leaves by, whose results it carries.
+
+    flits  that it carries for an image, on average where other copies' links carry those of other images
+    """
 
     unit: int
     side: int
     stage: str
-    flits: int
+    flits: float
 
 
 @dataclass(frozen=True)
@@ -67,12 +74,13 @@ class Summary:
         return 4 * side * (side - 1)
 
     def busy(self, link: LinkUse) -> float:
-        """Share of the time in which a link has a flit, a copy taking as many intervals for an image as there are."""
-        return link.flits / (self.interval * self.copies)
+        """Share of the time in which a link has a flit."""
+        return link.flits / self.interval
 
     @property
     def slowest(self) -> StageUse:
-        return max(self.stages, key=lambda stage: stage.times.longest)
+        """The stage that allows the fewest images, all of its copies together."""
+        return max(self.stages, key=lambda stage: stage.times.longest / stage.copies)
 
 
 def summary(chosen: Way, params: GroupParams) -> Summary:
@@ -84,24 +92,22 @@ def summary(chosen: Way, params: GroupParams) -> Summary:
 
 
 def _of_mapped(chosen: Mapped) -> Summary:
-    cut, layout = chosen.allocation.cut, chosen.layout
-    firsts = [copy * chosen.block for copy in range(chosen.copies)]
-    stages = []
-    for name in dict.fromkeys(piece.stage.name for piece in cut.pieces):
-        pieces = cut.of(name)
-        units = tuple(tuple(first + layout.placement[piece] for piece in pieces) for first in firsts)
-        stages.append(
-            StageUse(name, units, longest(piece_times(piece, chosen.params.pe) for piece in pieces))
-        )
-    links = [
-        LinkUse(
-            first + unit, side, route.net.source.stage.name, net_flits(route.net.source, chosen.params.pe)
-        )
-        for first in firsts
-        for route in layout.routes
-        for unit, side in route.links
-    ]
-    course = [(step.pes, step.stage, step.times.longest) for step in chosen.allocation.steps]
+    placement, pe = chosen.layout.placement, chosen.params.pe
+    stages: list[StageUse] = []
+    copies: dict[str, int] = {}
+    for cuts in chosen.sections:
+        for name in dict.fromkeys(piece.stage.name for piece in cuts[0].pieces):
+            units = tuple(tuple(placement[piece] for piece in cut.of(name)) for cut in cuts)
+            stages.append(
+                StageUse(name, units, longest(piece_times(piece, pe) for piece in cuts[0].of(name)))
+            )
+            copies[name] = len(cuts)
+    links = []
+    for route in chosen.layout.routes:
+        source = route.net.source
+        name = source.stage.name
+        links += [LinkUse(*link, name, net_flits(source, pe) / copies[name]) for link in route.links]
+    course = [(step.pes, step.stage, step.times.longest) for step in chosen.steps]
     return Summary(chosen.params, chosen.copies, tuple(stages), tuple(links), chosen.interval, tuple(course))
 
 
@@ -121,7 +127,8 @@ def _of_copies(chosen: Copies, params: GroupParams) -> Summary:
     links = []
     for before, after in pairwise(stages):
         for (here,), (there,) in zip(before.units, after.units, strict=True):
-            links.append(LinkUse(here, mesh_side(here, there), before.name, before.times.flits_out))
+            flits = before.times.flits_out / chosen.count
+            links.append(LinkUse(here, mesh_side(here, there), before.name, flits))
     slowest = max(stages, key=lambda stage: stage.times.longest).times.longest
     link = max(-(-stages[0].times.flits_in // min(params.entries, chosen.count)), stages[-1].times.flits_out)
     return Summary(params, chosen.count, tuple(stages), tuple(links), max(slowest / chosen.count, link), ())

@@ -48,17 +48,17 @@ def changed(
 ) -> Program:
     """The network's program with other routes: `change` is given them, and where each stage is."""
     cut = Cutter(net(), CHIP.pe).cut()
-    layout = laid_out(cut, range(CHIP.pes), range(CHIP.pes))
+    layout = laid_out(cut.pieces, range(CHIP.pes), {})
     where = {piece.stage.name: unit for piece, unit in layout.placement.items()}
     real = program_module._routes
 
-    def routes(cut: object, layout: Layout, params: GroupParams) -> dict[int, Routes]:
-        found = real(cut, layout, params)
+    def routes(copies: object, layout: Layout, params: GroupParams) -> dict[int, Routes]:
+        found = real(copies, layout, params)
         change(found, where)
         return found
 
     monkeypatch.setattr(program_module, "_routes", routes)
-    return compile_mapped(cut, layout, CHIP)
+    return compile_mapped([[cut]], layout, CHIP)
 
 
 def refusal(program: Program) -> str:

@@ -96,11 +96,14 @@ def test_layout(seed, cut):
     entry = UNITS[:16] if seed % 2 else UNITS
     if sum(piece.reads(cut.image) for piece in cut.pieces) > len(entry):
         pytest.skip("more pieces read the image than may")
-    layout = laid_out(cut, UNITS, entry)
+    allowed = {piece: entry for piece in cut.pieces if piece.reads(cut.image)}
+    layout = laid_out(cut.pieces, UNITS, allowed)
     where = layout.placement
     assert len(set(where.values())) == len(cut.pieces)
     assert all(where[piece] in entry for piece in cut.pieces if piece.reads(cut.image))
-    assert {route.net.source for route in layout.routes} == {net.source for net in nets(cut) if net.sinks}
+    assert {route.net.source for route in layout.routes} == {
+        net.source for net in nets(cut.pieces) if net.sinks
+    }
     used: Counter[tuple[int, int]] = Counter()
     for route in layout.routes:
         used.update(route.links)
@@ -119,18 +122,19 @@ def test_layout(seed, cut):
 
 def test_annealing_shortens_the_ways_and_is_repeatable():
     cut = Cutter(library.builtin("resnet20-w4a4"), FULL.pe).cut()
-    first = ranked(cut, UNITS)
+    first = ranked(cut.pieces, UNITS, {})
     assert list(first.values()) == list(range(len(cut.pieces)))
-    better = improved(cut, first, UNITS, entry=UNITS)
-    assert distance(cut, better) < distance(cut, first)
-    assert better == improved(cut, first, UNITS, entry=UNITS)
-    assert better != improved(cut, first, UNITS, entry=UNITS, seed=2)
+    better = improved(cut.pieces, first, UNITS, {})
+    assert distance(cut.pieces, better) < distance(cut.pieces, first)
+    assert better == improved(cut.pieces, first, UNITS, {})
+    assert better != improved(cut.pieces, first, UNITS, {}, seed=2)
 
 
 def test_too_few_links():
     """Four PEs in a square have too few for a layer of many streams; whoever lays out says so in the end."""
     _, cut = max(
-        ((seed, cut) for seed, cut in CUTS if len(cut.pieces) <= 16), key=lambda each: len(nets(each[1]))
+        ((seed, cut) for seed, cut in CUTS if len(cut.pieces) <= 16),
+        key=lambda each: len(nets(each[1].pieces)),
     )
     crowded = [piece for piece in cut.pieces for _ in range(1)]
     placement = {piece: unit for unit, piece in enumerate(crowded)}
@@ -139,7 +143,7 @@ def test_too_few_links():
     with pytest.raises(
         Crowded, match=r"^\d+ links of the mesh would carry two streams each: no other ways are left$"
     ):
-        routed(cut, tight, sorted(line)[: len(cut.pieces)])
+        routed(cut.pieces, tight, sorted(line)[: len(cut.pieces)])
 
 
 def test_allocation_goes_from_slowest_to_slowest():

@@ -50,7 +50,7 @@ def fitting(params: GroupParams, copies: int, count: int) -> list[tuple[int, Gra
             found.append((seed, graph, mapped(graph, params, copies)))
         except OhmweaveError:
             continue
-    found.sort(key=lambda each: -len(each[2].allocation.cut.pieces))
+    found.sort(key=lambda each: -len(each[2].sections[0][0].pieces))
     assert len(found) >= count
     return found[:count]
 
@@ -60,7 +60,7 @@ def test_random_graphs(copies, entries):
     """Merged slices, partial sums, shortcuts, pools, averages: every output, and frames as often as predicted."""
     kinds = {"joined": 0, "partial": 0, "side": 0}
     for seed, graph, found in fitting(replace(CHIP, entries=entries), copies, 12 if entries == 1 else 6):
-        pieces = found.allocation.cut.pieces
+        pieces = found.sections[0][0].pieces
         kinds["joined"] += any(piece.before is not None for piece in pieces)
         kinds["partial"] += any(piece.partial is not None for piece in pieces)
         kinds["side"] += any(piece.side is not None for piece in pieces)
@@ -127,7 +127,7 @@ def test_ways_to_run():
         assert outcome.report.mismatches == 0
         assert (outcome.logits == outcomes["auto"].logits).all()
     counts = {layer.name: layer.pes for layer in outcomes["auto"].report.layers}
-    assert sum(counts.values()) == len(found.allocation.cut.pieces)
+    assert sum(counts.values()) == len(found.sections[0][0].pieces)
 
 
 def test_a_pool_does_not_hold_up_the_array():
@@ -140,7 +140,7 @@ def test_a_pool_does_not_hold_up_the_array():
     )  # fmt: skip
     graph = Graph(name="pooled", input=Tensor(name="image", shape=(3, 64, 64), bits=4), nodes=nodes)
     found = mapped(graph, LARGE)
-    assert [piece.outs for piece in found.allocation.cut.of("conv")] == [
+    assert [piece.outs for piece in found.sections[0][0].of("conv")] == [
         (0, 16),
         (16, 32),
         (32, 48),

@@ -177,7 +177,7 @@ def test_whole_network() -> None:
     graph = residual(16, 4, (4, 5))
     pixels = np.random.default_rng(5).integers(0, 256, (4, 4, 5, 3), np.uint8)
     found = mapped(graph, TINY)
-    (piece,) = (piece for piece in found.allocation.cut.pieces if piece.side is not None)
+    (piece,) = (piece for piece in found.pieces if piece.side is not None)
     assert piece.outs == (0, 16)
     program = found.program()
     job = Job.of(program, program.encode(pixels >> 4))

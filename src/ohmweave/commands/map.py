@@ -81,7 +81,13 @@ def _record(found: "Summary") -> dict[str, Any]:
         "interval": found.interval,
         "bottleneck": found.slowest.name,
         "stages": [
-            {"name": stage.name, "pes": stage.pes, "units": stage.units, **asdict(stage.times)}
+            {
+                "name": stage.name,
+                "copies": stage.copies,
+                "pes": stage.pes,
+                "units": stage.units,
+                **asdict(stage.times),
+            }
             for stage in found.stages
         ],
         "links": {
@@ -105,13 +111,16 @@ def _show(console: "Console", title: str, found: "Summary") -> None:
         facts.add_row("mapping", Text(f"one layer after the other: {found.why}"))
         facts.add_row("cycles", f"{found.interval:,.0f} an image, configuration not counted (predicted)")
     else:
-        copies = f", {found.copies} copies" if found.copies > 1 else ""
+        counts = list(dict.fromkeys(stage.copies for stage in found.stages))
+        copies = f", {' and '.join(map(str, counts))} copies" if counts != [1] else ""
         facts.add_row("mapping", f"all layers at once{copies}")
         facts.add_row("interval", f"{found.interval:,.0f} cycles from image to image (predicted)")
     facts.add_row("PEs", f"{found.pes} of {found.params.pes}")
     slow = found.slowest
+    each_of = f" in each of {slow.copies} copies" if slow.copies > 1 else ""
     facts.add_row(
-        "slowest", Text(f"{slow.name}, {slow.times.longest:,} cycles, bound by its {slow.times.binds}")
+        "slowest",
+        Text(f"{slow.name}, {slow.times.longest:,} cycles{each_of}, bound by its {slow.times.binds}"),
     )
     if found.links:
         busy = [100 * found.busy(link) for link in found.links]
@@ -125,7 +134,7 @@ def _show(console: "Console", title: str, found: "Summary") -> None:
     console.print(facts)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer")
-    for column in ("PEs", "array", "partial sums", "input", "output"):
+    for column in ("copies", "PEs", "array", "partial sums", "input", "output"):
         table.add_column(column, justify="right")
     table.add_column("binds")
     for each in found.stages:
@@ -133,6 +142,7 @@ def _show(console: "Console", title: str, found: "Summary") -> None:
         numbers = (times.array, times.sums, times.flits_in, times.flits_out)
         table.add_row(
             Text(each.name),
+            str(each.copies),
             str(each.pes),
             *(f"{number:,}" if number else "–" for number in numbers),
             times.binds,
