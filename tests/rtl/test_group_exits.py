@@ -20,6 +20,9 @@ from ohmweave.sim.backends import Job, Result, Standstill, simulate
 from ohmweave.sim.program import packets
 
 TINY = PRESETS["tiny"]
+#: Buffers of little more than a frame. Other tests run the same chips, so that they are built once for all.
+SMALL = replace(TINY, levels=1, entries=4, exit_flits=16)
+EACH = replace(TINY, levels=2, entries=16, exit_flits=16)
 FLITS = 11
 
 
@@ -69,27 +72,22 @@ def job_of(params: GroupParams, copies: Sequence[int], rounds: int, *, before: S
     )
 
 
-def run(
-    params: GroupParams, backend: str, copies: Sequence[int], rounds: int, **changed: Sequence[int]
-) -> Result:
+def run(params: GroupParams, copies: Sequence[int], rounds: int, **changed: Sequence[int]) -> Result:
     """All frames come out whole and in their order."""
-    if backend == "icarus" and not shutil.which("iverilog"):
-        pytest.skip("icarus is not installed")
-    result = simulate(params, job_of(params, copies, rounds, **changed), backend)
+    result = simulate(params, job_of(params, copies, rounds, **changed), "cxxrtl")
     assert result.outputs.reshape(-1).tolist() == list(range(rounds * copies[0] * FLITS)), copies
     return result
 
 
+@pytest.mark.nightly
 def test_sections_of_many_copies() -> None:
-    """From many to few, from few to many, several sections; buffers of little more than a frame."""
-    params = replace(TINY, levels=2, entries=16, exit_flits=16)
+    """From many to few, from few to many, several sections."""
     for copies, rounds in [((5, 1), 6), ((1, 4, 1), 30), ((5, 4, 1), 8), ((3, 2, 4, 6, 1), 8), ((15, 1), 2)]:
-        run(params, "icarus", copies, rounds)
+        run(EACH, copies, rounds)
 
 
 def test_buffers_that_are_parts_of_the_simulation() -> None:
     """With another configuration before, whose sequences and routes are written anew; and a rate."""
-    params = replace(TINY, entries=4, exit_flits=1024)
     # All of it closed but the exits, which nothing reaches.
     stale = [
         flit
@@ -100,27 +98,26 @@ def test_buffers_that_are_parts_of_the_simulation() -> None:
         )
     ]
     for copies in [(1, 1), (3, 1), (1, 2, 1), (1, 1, 1, 1)]:
-        result = run(params, "cxxrtl", copies, 12, before=stale)
+        result = run(SMALL, copies, 12, before=stale)
         # Behind one copy all frames go over one link, a flit a cycle without a gap.
         assert result.last_out[-1] - result.last_out[0] == 11 * copies[0] * FLITS, copies
 
 
 def test_latency() -> None:
     """A section more is 1 cycle of an entry, 2 + 2 of a PE's switch and a buffer."""
-    params = replace(TINY, entries=4, exit_flits=1024)
     spans = []
     for copies in [(1,), (1, 1), (1, 1, 1), (1, 1, 1, 1)]:
-        result = run(params, "cxxrtl", copies, 1)
+        result = run(SMALL, copies, 1)
         spans.append(int(result.last_out[0] - result.first_in[0]))
     assert [after - before for before, after in pairwise(spans)] == [1 + 2 + 2] * 3
 
 
 def test_closed_exits_change_nothing() -> None:
     """Not a cycle, beside a chip that has none."""
-    jobs = job_of(replace(TINY, entries=4), (1,), 5)
-    with_exits, without = (
-        simulate(replace(TINY, entries=4, exit_flits=flits), jobs, "cxxrtl") for flits in (1024, 0)
-    )
+    job = job_of(SMALL, (1,), 5)
+    # It takes a tenth of the time to build.
+    backend = "icarus" if shutil.which("iverilog") else "cxxrtl"
+    with_exits, without = (simulate(replace(SMALL, exit_flits=flits), job, backend) for flits in (16, 0))
     assert (with_exits.outputs == without.outputs).all()
     assert (with_exits.last_out == without.last_out).all()
     assert with_exits.cycles == without.cycles
@@ -128,9 +125,8 @@ def test_closed_exits_change_nothing() -> None:
 
 def test_an_entry_that_the_buffer_does_not_name_gets_nothing() -> None:
     """Each has to name the other; what is in the buffer stays there."""
-    params = replace(TINY, entries=4, exit_flits=1024)
-    job = job_of(params, (1, 1), 2)
+    job = job_of(SMALL, (1, 1), 2)
     wrong = packets(entry_unit(0), [(EntryRegister.OUT_TABLE, 2)])
     job = replace(job, config=np.concatenate([job.config, np.array(wrong, np.uint32)]))
     with pytest.raises(Standstill, match="the simulation hangs: 0 of 22 outputs came"):
-        simulate(params, job, "cxxrtl")
+        simulate(SMALL, job, "cxxrtl")
