@@ -35,7 +35,6 @@ def check_exits(params: GroupParams, chip: ChipSettings, *, sends: Below, takes:
         child = number % RADIX
         if parent is not None and parent.select and (parent.select == child + 1 or parent.turns[child]):
             raise OhmweaveError(f"the tree collects from branch {number}, which leaves into a frame buffer")
-        _begins(params, chip, number)
     _meet(chip, from_buffers, opened)
 
 
@@ -66,16 +65,6 @@ def _targets(chip: ChipSettings, buffer: int) -> None:
         told = chip.entries[entry]
         if told.opened != Data.BUFFERS or buffer not in told.sources.numbers:
             raise OhmweaveError(f"frame buffer {buffer} sends to entry {entry}, which takes nothing from it")
-
-
-def _begins(params: GroupParams, chip: ChipSettings, buffer: int) -> None:
-    told = chip.entries[buffer].exit
-    begins = f"a turn of frame buffer {buffer} begins with {told.start} flits"
-    if told.start > params.exit_flits:
-        raise OhmweaveError(f"{begins}, and there is room for {params.exit_flits}")
-    # The last turn would wait for flits of another one, which never come.
-    if told.start > told.targets.flits:
-        raise OhmweaveError(f"{begins}, and has {told.targets.flits}")
 
 
 def _meet(chip: ChipSettings, entries: Sequence[int], buffers: Sequence[int]) -> None:

@@ -11,7 +11,7 @@ from ohmweave.testbench.turns_model import Turns
 
 P = parameters()
 LINK_BITS, DEPTH, ENTRIES = P["link_bits"], P["depth"], P["entries"]
-EXIT, TURN, COUNT, START, TABLE = 1, 4, 5, 6, 32
+EXIT, TURN, COUNT, TABLE = 1, 4, 5, 32
 CONFIG = 1 << LINK_BITS
 
 
@@ -29,9 +29,6 @@ class TB:
     def renew(self) -> None:
         self.turns = Turns(numbers=ENTRIES, turn=TURN, count=COUNT, table=TABLE)
         self.leaves = False
-        self.start = 0
-        #: the cycle of the last write
-        self.written = 0
         #: (cycle from which it can be offered, word) of what the buffer holds
         self.held: list[tuple[int, int]] = []
         self.cycle = 0
@@ -99,7 +96,6 @@ class TB:
             if offers and not self.leaves:
                 assert int(dut.parent__payload.value) == flit
             valid = bool(self.held) and self.held[0][0] <= self.cycle
-            valid &= not self.turns.begins or len(self.held) >= self.start
             assert int(dut.o__valid.value) == valid, f"buffer in cycle {self.cycle}"
             assert int(dut.to.value) == self.turns.current, f"turn in cycle {self.cycle}"
             if valid:
@@ -120,10 +116,7 @@ class TB:
                 address, word = payload & 0xFFFF, payload >> 16
                 if address == EXIT:
                     self.leaves = bool(word & 1)
-                if address == START:
-                    self.start = word
                 self.turns.write(address, word)
-                self.written = self.cycle
             await RisingEdge(dut.clk)
             self.cycle += 1
 
@@ -142,13 +135,11 @@ async def traffic(dut: Any, pace: tuple[float, float]) -> None:
             await tb.write(*write)
         for address in (0, 2, 3, 16, 31, 48, TURN + 0x100):  # the entry's, and none
             await tb.write(address, tb.chance.getrandbits(16))
-        await tb.write(START, tb.chance.choice([0, 1, 2, 5, 9, 12, DEPTH]))
         await tb.wait(tb.chance.randrange(20))
         await tb.open(turn % 3 != 2)
         await source
         await tb.wait(3)
     tb.stall = 0.0
-    await tb.write(START, 0)  # it may hold too few for another turn
     await tb.wait(3 + 4 * DEPTH)
     assert [word for _, word in tb.left] == [word for _, word in tb.entered]
     assert len(tb.entered) + len(tb.passed) == tb.count
@@ -180,76 +171,6 @@ async def full(dut: Any) -> None:
     assert cycles == list(range(cycles[0], cycles[0] + DEPTH))
 
 
-@cocotb.test(timeout_time=50, timeout_unit="ms")
-async def turns_begin(dut: Any) -> None:
-    """With one flit less than the register says none leaves; with that one the turn does; then the next one waits."""
-    tb = TB(dut)
-    await tb.begin()
-    for first, turn in [(1, 1), (2, 2), (3, 7), (7, 7), (16, 16), (DEPTH, DEPTH), (DEPTH, 65535), (DEPTH, 5)]:
-        for write in ((TURN, turn), (COUNT, 2), (TABLE, 1), (TABLE + 1, 0), (START, first), (EXIT, 1)):
-            await tb.write(*write)
-        ready = tb.take("o", stall=0.0)
-        await tb.branch.run(tb.words(first - 1))
-        await tb.wait(5)
-        assert not tb.left
-        await tb.branch.run(tb.words(1))
-        await tb.wait(first + 5)
-        taken, left = ([cycle for cycle, _ in each] for each in (tb.entered, tb.left))
-        # The memory is one cycle slower than the count.
-        begun = taken[-1] + (2 if first == 1 else 1)
-        assert left == list(range(begun, begun + min(first, turn)))
-        assert int(dut.to.value) == (turn > first)
-        await tb.write(START, 0)
-        await tb.wait(DEPTH)
-        assert not tb.held
-        ready.cancel()
-        dut.o__ready.value = 0
-        tb.entered.clear()
-        tb.left.clear()
-
-
-@cocotb.test(timeout_time=50, timeout_unit="ms")
-async def whole_turns(dut: Any) -> None:
-    """Those that begin with all of their flits leave without a gap, from a branch that has some of it now and then."""
-    tb = TB(dut, idle=0.7)
-    await tb.begin()
-    for turn in (3, 16):
-        for write in ((TURN, turn), (COUNT, 1), (TABLE, 1), (START, turn), (EXIT, 1)):
-            await tb.write(*write)
-        ready = tb.take("o", stall=0.0)
-        await tb.branch.run(tb.words(20 * turn))
-        await tb.wait(turn + 3)
-        left = [cycle for cycle, _ in tb.left]
-        for n in range(0, len(left), turn):
-            assert left[n : n + turn] == list(range(left[n], left[n] + turn))
-        assert len(left) == 20 * turn
-        ready.cancel()
-        dut.o__ready.value = 0
-        tb.left.clear()
-
-
-@cocotb.test(timeout_time=50, timeout_unit="ms")
-async def never_begins(dut: Any) -> None:
-    """More than it holds: the branch waits, until less is asked for; that word has effect in the next cycle."""
-    tb = TB(dut)
-    await tb.begin()
-    tb.take("o", stall=0.0)
-    for first in (DEPTH + 1, 65535):
-        for write in ((TURN, 5), (START, first), (EXIT, 1)):
-            await tb.write(*write)
-        source = cocotb.start_soon(tb.branch.run(tb.words(DEPTH + 3)))
-        await tb.wait(DEPTH + 20)
-        assert len(tb.held) == DEPTH
-        assert not tb.left
-        await tb.write(START, DEPTH)
-        await source
-        assert tb.left[0][0] == tb.written + 1
-        await tb.write(START, 0)
-        await tb.wait(DEPTH + 5)
-        assert not tb.held
-        tb.left.clear()
-
-
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def latency(dut: Any) -> None:
     """0 cycles while it is closed, 2 through the empty buffer, a flit a cycle of both; writes act after 1."""
@@ -270,13 +191,12 @@ async def latency(dut: Any) -> None:
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def reset_in_the_middle(dut: Any) -> None:
-    """The buffer is empty, the exit is closed, its sequence at nothing, and a turn begins with any flit."""
+    """The buffer is empty, the exit is closed and its sequence at nothing."""
     tb = TB(dut)
     await tb.begin()
-    for held, first in [(0, 9), (1, 0), (2, 2), (DEPTH, 0), (DEPTH, 65535)]:
+    for held in (0, 1, 2, DEPTH):
         for write in tb.turns.some_writes(tb.chance, 9):
             await tb.write(*write)
-        await tb.write(START, first)
         await tb.open(True)
         if held:
             await tb.branch.run(tb.words(held))

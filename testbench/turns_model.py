@@ -21,11 +21,6 @@ class Turns:
         place = self._moves // length % count if length else 0
         return self.registers.get(self._table + place, 0) & self._mask
 
-    @property
-    def begins(self) -> bool:
-        length = self.registers.get(self._turn, 0)
-        return self._moves % length == 0 if length else self._moves == 0
-
     def move(self) -> None:
         self._moves += 1
 

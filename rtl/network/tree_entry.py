@@ -35,7 +35,6 @@ class EntryRegister(enum.IntEnum):
     IN_COUNT         how many turns there are before the first comes again
     OUT_TURN         flits of the turn of each entry that the buffer sends to
     OUT_COUNT        how many turns there are before the first comes again
-    OUT_START        flits that the buffer holds before a turn begins
     IN_TABLE + n     the buffer whose turn is the n-th
     OUT_TABLE + n    the entry whose turn is the n-th
     """
@@ -46,7 +45,6 @@ class EntryRegister(enum.IntEnum):
     IN_COUNT = 3
     OUT_TURN = 4
     OUT_COUNT = 5
-    OUT_START = 6
     IN_TABLE = 16
     OUT_TABLE = 32
 
@@ -59,29 +57,25 @@ def entry_writes(
     in_turn: int = 0,
     targets: Sequence[int] = (),
     out_turn: int = 0,
-    out_start: int = 0,
 ) -> dict[int, int]:
     """Address → word that makes an entry, and the exit beside it, let data through; in the order to write them in.
 
-    opened     what data come from: 0: the parent, 1: the entry point, 2: frame buffers in turn
-    exit       whether the collection's branch goes into the frame buffer
-    sources    the frame buffers that the entry takes from, a number for each turn
-    in_turn    flits of such a turn
-    targets    the entries that the frame buffer sends to, a number for each turn
-    out_turn   flits of such a turn
-    out_start  flits that the frame buffer holds before such a turn begins, at most those of the turn
+    opened    what data come from: 0: the parent, 1: the entry point, 2: frame buffers in turn
+    exit      whether the collection's branch goes into the frame buffer
+    sources   the frame buffers that the entry takes from, a number for each turn
+    in_turn   flits of such a turn
+    targets   the entries that the frame buffer sends to, a number for each turn
+    out_turn  flits of such a turn
     """
     whole("What an entry is opened to", opened, 0, 2, error=ValueError)
     into = EntryRegister.IN_TURN, EntryRegister.IN_COUNT, EntryRegister.IN_TABLE
     out = EntryRegister.OUT_TURN, EntryRegister.OUT_COUNT, EntryRegister.OUT_TABLE
-    writes = {
+    return {
         **_sequence("sources", sources, in_turn, into, used=opened == 2),
         **_sequence("targets", targets, out_turn, out, used=exit),
+        EntryRegister.EXIT: int(exit),
+        EntryRegister.OPEN: opened,
     }
-    whole("The flits before a turn of an entry's targets", out_start, 0, out_turn, error=ValueError)
-    if exit:
-        writes[EntryRegister.OUT_START] = out_start
-    return {**writes, EntryRegister.EXIT: int(exit), EntryRegister.OPEN: opened}
 
 
 def _sequence(

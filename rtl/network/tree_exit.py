@@ -27,20 +27,13 @@ class FrameBuffer(Component):
     Parameters: link_bits, of a word, 1 to 64, `TypeError` otherwise; depth, a power of two from 16 to 131072,
     `OhmweaveError` otherwise.
 
-    Ports: `i` and `o`, streams of link_bits; `level`, the words that are held. Outputs but the payload depend on
-    registers only.
+    Ports: `i` and `o`, streams of link_bits, whose `ready` and `valid` depend on registers only.
     """
 
     def __init__(self, *, link_bits: int, depth: int):
         whole("FrameBuffer link_bits", link_bits, 1, 64, error=TypeError)
         power("FrameBuffer depth", depth, *EXIT_FLITS)
-        super().__init__(
-            {
-                "i": In(stream.Signature(link_bits)),
-                "o": Out(stream.Signature(link_bits)),
-                "level": Out(range(depth + 1)),
-            }
-        )
+        super().__init__({"i": In(stream.Signature(link_bits)), "o": Out(stream.Signature(link_bits))})
         self._link_bits = link_bits
         self._depth = depth
 
@@ -53,7 +46,6 @@ class FrameBuffer(Component):
             self.i.ready.eq(fifo.w_rdy),
             self.o.valid.eq(fifo.r_rdy),
             fifo.r_en.eq(self.o.ready),
-            self.level.eq(fifo.level),
         ]
         # Before its first read the memory's output is unknown.
         with m.If(fifo.r_rdy):
@@ -66,16 +58,13 @@ class TreeExit(Component):
 
     Closed, as after reset, flits pass to the parent. Open, the branch's data go into a frame buffer instead, and the
     parent is offered nothing. What the buffer holds is offered at `o`, to the entries of the distribution tree that
-    its sequence names, each for a turn: also while the exit is closed, so that closing it loses nothing. A turn begins
-    when the buffer holds as many flits as OUT_START says: so what reads a frame faster than it is made does not wait
-    in the middle of it, and can read another one first. With more than `depth` none begins. To open or close it while
-    the branch sends something sends a part of that each way. Of the registers of the entry beside it
+    its sequence names, each for a turn: also while the exit is closed, so that closing it loses nothing. To open or
+    close it while the branch sends something sends a part of that each way. Of the registers of the entry beside it
     (`EntryRegister`) those named EXIT and OUT_… are its own. (Re-ReRAM, section VI: the dispatch unit; on-chip cache.)
 
     Latency: closed, 0 cycles. Open, 2 cycles: a flit that the buffer takes in cycle c is at `o` in cycle c + 2 at the
     earliest. The branch waits while the buffer holds `depth` flits; one that leaves in cycle c makes room in cycle
-    c + 1. When the last of the flits that a turn begins with is taken in cycle c, it begins in cycle c + 1. `to`
-    follows the last transfer of a turn after 1 cycle. A write at `config` in cycle c acts in cycle c + 1.
+    c + 1. `to` follows the last transfer of a turn after 1 cycle. A write at `config` in cycle c acts in cycle c + 1.
     Throughput: 1 flit a cycle.
 
     Parameters
@@ -143,13 +132,9 @@ class TreeExit(Component):
             ),
         )  # fmt: skip
         leaves = Signal()
-        start = Signal(CONFIG_BITS)
         write = self.config.p
-        with m.If(self.config.valid), m.Switch(write.address):
-            with m.Case(EntryRegister.EXIT):
-                m.d.sync += leaves.eq(write.data[0])
-            with m.Case(EntryRegister.OUT_START):
-                m.d.sync += start.eq(write.data)
+        with m.If(self.config.valid & (write.address == EntryRegister.EXIT)):
+            m.d.sync += leaves.eq(write.data[0])
 
         m.d.comb += [
             self.parent.payload.eq(self.branch.payload),
@@ -159,13 +144,7 @@ class TreeExit(Component):
         # Nothing moves in the buffer while other flits pass.
         with m.If(leaves):
             m.d.comb += [buffer.i.payload.eq(self.branch.p.data), buffer.i.valid.eq(self.branch.valid)]
-        begun = Signal()
-        m.d.comb += begun.eq(~sequence.begins | (buffer.level >= start))
-        m.d.comb += [
-            self.o.payload.eq(buffer.o.payload),
-            self.o.valid.eq(buffer.o.valid & begun),
-            buffer.o.ready.eq(self.o.ready & begun),
-        ]
+        connect(m, buffer.o, flipped(self.o))
         connect(m, flipped(self.config), sequence.config)
         m.d.comb += [
             sequence.moves.eq(self.o.valid & self.o.ready),

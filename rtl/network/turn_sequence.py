@@ -41,8 +41,6 @@ class TurnSequence(Component):
         A flit is transferred in this cycle.
     current : Out(range(numbers))
         Whose turn it is. A register.
-    begins : Out(1)
-        Nothing of the turn was transferred. A register.
 
     Raises
     ------
@@ -63,7 +61,6 @@ class TurnSequence(Component):
                 "config": In(stream.Signature(ConfigWrite)),
                 "moves": In(1),
                 "current": Out(range(numbers)),
-                "begins": Out(1, init=1),
             }
         )
         self._numbers = numbers
@@ -82,7 +79,7 @@ class TurnSequence(Component):
         place = Signal(range(PLACES))
         following = Signal(range(PLACES))
         with m.If(self.moves):
-            m.d.sync += [taken.eq(taken + 1), self.begins.eq(0)]
+            m.d.sync += taken.eq(taken + 1)
             with m.If(taken + 1 == turn):
                 m.d.comb += following.eq(place + 1)
                 with m.If(following == count):
@@ -93,7 +90,7 @@ class TurnSequence(Component):
                         for n in range(PLACES):
                             with m.Case(n):
                                 m.d.sync += self.current.eq(table[n])
-                m.d.sync += [taken.eq(0), self.begins.eq(1)]
+                m.d.sync += taken.eq(0)
 
         m.d.comb += self.config.ready.eq(1)
         address, word = self.config.p.address, self.config.p.data
@@ -110,4 +107,4 @@ class TurnSequence(Component):
         return m
 
     def _restart(self, taken: Signal, place: Signal, first: Any) -> list[Any]:
-        return [taken.eq(0), self.begins.eq(1), place.eq(0), self.current.eq(first)]
+        return [taken.eq(0), place.eq(0), self.current.eq(first)]

@@ -13,13 +13,13 @@ from ohmweave.sim.cycle.compiled import process
 from ohmweave.sim.cycle.exits import (
     TURNS_CONFIG,
     TURNS_STATE,
+    X_OFFERED,
     X_TAKEN,
     X_TOLD,
     X_TURNS,
     ExitSettings,
     Order,
     moves,
-    offered_to,
     order,
     turn_of,
 )
@@ -94,10 +94,9 @@ def entry_settings(
             )
         )
         leaves = bool(params.exit_flits and words.get(EntryRegister.EXIT, 0) & 1)
-        start = words.get(EntryRegister.OUT_START, 0)
         first = last + 1 + (end == unit)
         found.append(
-            EntrySettings(_data(words, params), first, settled, sources, ExitSettings(leaves, targets, start))
+            EntrySettings(_data(words, params), first, settled, sources, ExitSettings(leaves, targets))
         )
     return found
 
@@ -147,7 +146,9 @@ def enter(
     if c[E_OPENED] == BUFFERS:
         buffer = turn_of(e, E_TURNS, c, E_TOLD)
         x, told = exits[buffer], exit_settings[buffer]
-        if cycle >= c[E_FIRST] and offered_to(x, told) == number:
+        # A buffer whose flit another entry took in this cycle may be on that entry's turn no longer.
+        free = x[X_OFFERED] != 0 and x[X_TAKEN] == 0 and cycle >= c[E_FIRST]
+        if free and turn_of(x, X_TURNS, told, X_TOLD) == number:
             x[X_TAKEN] = 1
             e[E_OFFERED] = 1
             moves(x, X_TURNS, told, X_TOLD)

@@ -21,11 +21,9 @@ from ohmweave.sim.cycle.exits import (
     X_OFFERED,
     X_OPEN,
     X_ROW,
-    X_START,
     X_TOLD,
     X_TURNS,
     numbers_of,
-    offered_to,
     turn_of,
 )
 from ohmweave.sim.cycle.waits import MOVES, Answer, Ask, Registers
@@ -166,22 +164,16 @@ class Trees(Registers):
         if e not in numbers_of(c, X_TOLD):
             return Answer(f"it gives nothing to entry {e}")
         says = "" if to == e else f"it gives to entry {to} first"
-        if offered_to(self._t.exits[k], c) >= 0:
+        if self._t.exits[k, X_OFFERED]:
             return MOVES if to == e else Answer(says, (Ask("entry_turn", to, k),))
         if c[X_ROW] < 0:
             return Answer("below it is a PE that was told nothing")
-        full = self._t.exits[k, X_HELD] == c[X_DEPTH]
-        begins = f"a turn begins with {c[X_START]} flits" if self._t.exits[k, X_OFFERED] else ""
-        says = ", and ".join(filter(None, (says, "it is full" if full else "", begins)))
-        return Answer(says, () if full else (self._branch(int(c[X_ROW]), leaf=bool(c[X_LEAF])),))
+        return Answer(says, (self._branch(int(c[X_ROW]), leaf=bool(c[X_LEAF])),))
 
     def exit_takes(self, k: int, _: int) -> Answer:
         """Why a frame buffer takes no flit of its branch."""
-        c = self._t.exit_settings[k]
-        if self._t.exits[k, X_HELD] != c[X_DEPTH]:
+        if self._t.exits[k, X_HELD] != self._t.exit_settings[k, X_DEPTH]:
             return MOVES
-        if offered_to(self._t.exits[k], c) < 0:
-            return Answer(f"it is full, and a turn begins with {c[X_START]} flits")
         return Answer("it is full", (Ask("entry_turn", self._target_of(k), k),))
 
     def entry_turn(self, e: int, k: int) -> Answer:

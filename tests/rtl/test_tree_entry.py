@@ -57,11 +57,9 @@ def test_writes() -> None:
     assert list(entry_writes(opened=1).items()) == [(1, 0), (0, 1)]
     writes = entry_writes(opened=2, exit=True, sources=[3, 255], in_turn=65535, targets=[0] * 16, out_turn=1)
     first = [(2, 65535), (3, 2), (16, 3), (17, 255), (4, 1), (5, 16), *((32 + n, 0) for n in range(16))]
-    assert list(writes.items()) == [*first, (6, 0), (1, 1), (0, 2)]
+    assert list(writes.items()) == [*first, (1, 1), (0, 2)]
     assert writes[EntryRegister.OPEN] == 2
-    for start in (0, 1, 9):
-        begun = entry_writes(opened=0, exit=True, targets=[7], out_turn=9, out_start=start)
-        assert list(begun.items()) == [(4, 9), (5, 1), (32, 7), (6, start), (1, 1), (0, 0)]
+    assert list(entry_writes(opened=0, exit=True, targets=[7], out_turn=9)) == [4, 5, 32, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -83,23 +81,6 @@ def test_writes() -> None:
         ({"targets": [0, -1]}, "Each of an entry's targets must be a whole number from 0 to 255, not -1"),
         ({"targets": ()}, "The number of an entry's targets must be a whole number from 1 to 16, not 0"),
         ({"out_turn": 1.5}, "The turn of an entry's targets must be a whole number from 1 to 65535, not 1.5"),
-        (
-            {"out_start": 10},
-            "The flits before a turn of an entry's targets must be a whole number from 0 to 9, not 10",
-        ),
-        (
-            {"out_start": -1},
-            "The flits before a turn of an entry's targets must be a whole number from 0 to 9, not -1",
-        ),
-        (
-            {"out_start": True},
-            "The flits before a turn of an entry's targets must be a whole number from 0 to 9, not True",
-        ),
-        (
-            {"exit": False, "targets": (), "out_turn": 0, "out_start": 1},
-            "The flits before a turn of an entry's targets must be a whole number from 0 to 0, not 1",
-        ),
-        ({"out_turn": -1}, "The turn of an entry's targets must be a whole number from 1 to 65535, not -1"),
         ({"opened": 1}, "An entry's sources must be none where it has no turns, not [1, 2]"),
         ({"exit": False}, "An entry's targets must be none where it has no turns, not [3]"),
     ],

@@ -9,7 +9,6 @@ from test_standstill import CHAIN, CIRCLE, everything_waits, said  # noqa: F401
 
 from ohmweave.params import GroupParams
 from ohmweave.rtl.group import node_unit
-from ohmweave.rtl.network.tree_entry import EntryRegister, entry_unit
 from ohmweave.rtl.network.tree_node import NodeRegister
 
 CLOSED = {"exit": False, "targets": (), "out_turn": 0}
@@ -58,35 +57,6 @@ def test_turns_without_their_other_side() -> None:
     )  # fmt: skip
     assert why((1, 2), {2: {"opened": 1, "sources": (), "in_turn": 0}}, images=30) == (
         CHAIN + "PE 2 (conv1): its main receiver waits for a frame; entry 2: all frames are in"
-    )
-
-
-def test_turns_that_never_begin() -> None:
-    graph = chain(2)
-
-    def found(start: int, change: dict[int, dict], nodes: dict[int, int]) -> str:
-        made = sections(graph, (1, 1), (1, 1), SMALL, change)
-        made = written(made, entry_unit(0), {EntryRegister.OUT_START: start})
-        made = written(made, node_unit(0, 0), nodes)
-        return said(SMALL, replace(job_of(made, graph, 12)[0], idle_limit=1000))
-
-    waits = CHAIN + "PE 1 (conv1): its main receiver waits for a frame; "
-    full = "frame buffer 0: it is full, and a turn begins with 17 flits"
-    assert found(17, {}, {}) == waits + full
-    assert found(17, {}, {NodeRegister.SELECT: 0}) == (
-        "the collection tree: it takes from nowhere" + FRAMES
-        + "PE 0 (conv0): no instruction lets a frame into its main receiver, its flits to the frame buffer wait; "
-        + full
-    )  # fmt: skip
-    assert found(16, {}, {}) == (
-        waits + "frame buffer 0: a turn begins with 16 flits; "
-        "PE 0 (conv0): its main receiver waits for a frame; entry 0: all frames are in"
-    )
-    assert found(16, {0: {"targets": (2, 1)}}, {}) == (
-        waits + "frame buffer 0: it gives to entry 2 first; entry 2: it takes nothing of frame buffers"
-    )
-    assert found(17, {0: {"targets": (2, 1)}}, {}) == (
-        waits + "frame buffer 0: it gives to entry 2 first, and it is full, and a turn begins with 17 flits"
     )
 
 
