@@ -16,7 +16,6 @@ __all__ = [
     "leave",
     "moves",
     "numbers_of",
-    "offered_to",
     "order",
     "turn_of",
 ]
@@ -28,9 +27,8 @@ TURNS_CONFIG = T_TABLE + PLACES
 # Registers of a frame buffer: flits in its memory; the one behind that is offered, and was taken; whose turn it is.
 (X_HELD, X_OFFERED, X_TAKEN, X_TURNS) = range(4)
 EXIT_STATE = X_TURNS + TURNS_STATE
-# Settings: whether it is open, flits of its memory, row of the node or PE below or -1, whether that is a PE, flits that
-# it holds before a turn begins, the turns.
-(X_OPEN, X_DEPTH, X_ROW, X_LEAF, X_START, X_TOLD) = range(6)
+# Settings: whether it is open, flits of its memory, row of the node or PE below or -1, whether that is a PE, the turns.
+(X_OPEN, X_DEPTH, X_ROW, X_LEAF, X_TOLD) = range(5)
 EXIT_CONFIG = X_TOLD + TURNS_CONFIG
 
 
@@ -53,12 +51,10 @@ class ExitSettings:
 
     opened   the branch of the collection tree beside the entry leaves into it
     targets  entries that it gives to
-    start    flits that it holds before a turn begins
     """
 
     opened: bool
     targets: Order
-    start: int = 0
 
 
 def order(words: Mapping[int, int], *, flits: int, count: int, table: int, entries: int) -> Order:
@@ -87,7 +83,7 @@ def exit_tables(
     for number, each in enumerate(told):
         below = pes.get(number, -1) if leaf else rows[params.entry_level, number]
         # One flit is behind the memory.
-        settings[number, :X_TOLD] = each.opened, params.exit_flits - 1, below, leaf, each.start
+        settings[number, :X_TOLD] = each.opened, params.exit_flits - 1, below, leaf
         settings[number, X_TOLD:] = each.targets.settings
     return state, settings
 
@@ -113,16 +109,6 @@ def moves(s: np.ndarray, at: int, c: np.ndarray, told: int) -> None:
         s[at + T_PLACE] += 1
         if s[at + T_PLACE] == c[told + T_COUNT]:
             s[at + T_PLACE] = 0
-
-
-@process
-def offered_to(x: np.ndarray, c: np.ndarray) -> int:
-    """The entry that a frame buffer offers a flit; -1 if none."""
-    if x[X_OFFERED] == 0 or x[X_TAKEN] != 0:
-        return -1
-    if x[X_TURNS + T_MOVED] == 0 and x[X_HELD] + x[X_OFFERED] < c[X_START]:
-        return -1
-    return turn_of(x, X_TURNS, c, X_TOLD)
 
 
 @process
