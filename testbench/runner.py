@@ -13,6 +13,8 @@ from xml.etree import ElementTree
 from amaranth.back import verilog
 from amaranth.lib.wiring import Component
 
+from ohmweave.testbench import compile_once
+
 __all__ = ["SIMULATORS", "available", "run_testbench"]
 
 SIMULATORS = ("verilator", "icarus")
@@ -74,7 +76,9 @@ def run_testbench(
         runner = get_runner(simulator)
         # cocotb starts Verilator's make, which listens to MAKEFLAGS (`make test` has set its own). The wheel was
         # configured without precompiled headers: designs split into several files need the flag.
-        with mock.patch.dict(os.environ, MAKEFLAGS="CFG_CXXFLAGS_PCH_I=-include"):
+        with mock.patch.dict(
+            os.environ, MAKEFLAGS="CFG_CXXFLAGS_PCH_I=-include", OBJCACHE=compile_once.command()
+        ):
             runner.build(
                 sources=[source, *sources],
                 hdl_toplevel=TOP,
