@@ -75,6 +75,7 @@ class _Choice:
     """A way to have the network on the chip, which is laid out if it is taken."""
 
     interval: float
+    pes: int
     lay_out: Callable[[], Mapped]
 
 
@@ -87,11 +88,12 @@ def mapped(graph: Graph, params: GroupParams, copies: int | None = 1) -> Mapped:
     choices = _of_copies(graph, params, copies)
     if copies is None and params.exit_flits:
         choices += [
-            _Choice(division.interval, partial(_laid_out_sections, graph, params, division))
+            _Choice(division.interval, division.pes, partial(_laid_out_sections, graph, params, division))
             for division in divisions(graph, params)
             if len(division.runs) > 1
         ]
-    for choice in sorted(choices, key=lambda choice: choice.interval):
+    choices.sort(key=lambda choice: (choice.interval, choice.pes))
+    for choice in choices:
         try:
             return choice.lay_out()
         except OhmweaveError:
@@ -122,7 +124,7 @@ def _of_copies(graph: Graph, params: GroupParams, copies: int | None) -> list[_C
         link = max(stream_flits(output, params.pe), -(-stream_flits(image, params.pe) // ways))
         interval = max(allocation.interval / count, link)
         lay_out = partial(_laid_out_copies, params, cuts, link, allocation.steps)
-        choices.append(_Choice(interval, lay_out))
+        choices.append(_Choice(interval, count * len(allocation.cut.pieces), lay_out))
     return choices
 
 
