@@ -81,6 +81,8 @@ def test_group(simulator: str, tmp_path: Path) -> None:
     _run(simulator, tmp_path, PARAMS, net, images, program, interval)
 
 
+# Chips with entries run on another simulator in every test run: tests/sim/test_entries.py.
+@pytest.mark.nightly
 @pytest.mark.parametrize("simulator", RUNS)
 def test_entries(simulator: str, tmp_path: Path) -> None:
     """Copies of a network, each with an entry of its own above it."""
