@@ -137,7 +137,7 @@ class _Check:
         """Whether data go to a PE: from the root on, or from the entry above it."""
         first = 0
         if any(entry.opened for entry in self.chip.entries):
-            below = self.params.pes // self.params.entries
+            below = self.params.entry_pes
             if not self.chip.entries[unit // below].opened:
                 return False
             first = self.params.entry_level
@@ -157,7 +157,7 @@ class _Check:
 
     def _leaves(self, unit: int) -> bool:
         """Whether the branch of the collection tree that a PE is in leaves into a frame buffer."""
-        below = self.params.pes // self.params.entries
+        below = self.params.entry_pes
         return bool(self.chip.entries) and self.chip.entries[unit // below].exit.opened
 
     def _sends(self, entry: int) -> bool:
@@ -172,7 +172,7 @@ class _Check:
         return any(self._uses(unit, SwitchInput.TREE) and self._reached(unit) for unit in self._below(entry))
 
     def _below(self, entry: int) -> range:
-        below = self.params.pes // self.params.entries
+        below = self.params.entry_pes
         return range(entry * below, (entry + 1) * below)
 
     def _path(self, unit: int, first: int) -> Iterator[tuple[int, int]]:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.rtl.group import node_unit
+from ohmweave.rtl.network.tree_entry import EntryData
 from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.sim.cycle.decode import ChipSettings
-from ohmweave.sim.cycle.entries import Data
 
 __all__ = ["check_exits"]
 
@@ -19,7 +19,7 @@ def check_exits(params: GroupParams, chip: ChipSettings, *, sends: Below, takes:
 
     sends, takes  whether a PE below an entry sends flits to the collection tree, takes some from the distribution tree
     """
-    from_buffers = [number for number, entry in enumerate(chip.entries) if entry.opened == Data.BUFFERS]
+    from_buffers = [number for number, entry in enumerate(chip.entries) if entry.opened == EntryData.BUFFERS]
     opened = [number for number, entry in enumerate(chip.entries) if entry.exit.opened]
     for number in from_buffers:
         _sources(chip, number)
@@ -63,7 +63,7 @@ def _sources(chip: ChipSettings, entry: int) -> None:
 def _targets(chip: ChipSettings, buffer: int) -> None:
     for entry in sorted(set(chip.entries[buffer].exit.targets.numbers)):
         told = chip.entries[entry]
-        if told.opened != Data.BUFFERS or buffer not in told.sources.numbers:
+        if told.opened != EntryData.BUFFERS or buffer not in told.sources.numbers:
             raise OhmweaveError(f"frame buffer {buffer} sends to entry {entry}, which takes nothing from it")
 
 

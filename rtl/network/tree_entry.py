@@ -13,7 +13,7 @@ from ohmweave.rtl.netlist import instantiate
 from ohmweave.rtl.network.config_receiver import ConfigReceiver
 from ohmweave.rtl.network.turn_sequence import PLACES, TurnSequence
 
-__all__ = ["FIRST_ENTRY_UNIT", "EntryRegister", "TreeEntry", "entry_unit", "entry_writes"]
+__all__ = ["FIRST_ENTRY_UNIT", "EntryData", "EntryRegister", "TreeEntry", "entry_unit", "entry_writes"]
 
 #: Unit number of the first entry; the others follow.
 FIRST_ENTRY_UNIT = 0x200
@@ -49,6 +49,14 @@ class EntryRegister(enum.IntEnum):
     OUT_TABLE = 32
 
 
+class EntryData(enum.IntEnum):
+    """What `EntryRegister.OPEN` says: where data come from."""
+
+    ABOVE = 0
+    POINT = 1
+    BUFFERS = 2
+
+
 def entry_writes(
     *,
     opened: int,
@@ -60,18 +68,18 @@ def entry_writes(
 ) -> dict[int, int]:
     """Address → word that makes an entry, and the exit beside it, let data through; in the order to write them in.
 
-    opened    what data come from: 0: the parent, 1: the entry point, 2: frame buffers in turn
+    opened    where data come from, as in `EntryData`
     exit      whether the collection's branch goes into the frame buffer
     sources   the frame buffers that the entry takes from, a number for each turn
     in_turn   flits of such a turn
     targets   the entries that the frame buffer sends to, a number for each turn
     out_turn  flits of such a turn
     """
-    whole("What an entry is opened to", opened, 0, 2, error=ValueError)
+    whole("What an entry is opened to", opened, 0, max(EntryData), error=ValueError)
     into = EntryRegister.IN_TURN, EntryRegister.IN_COUNT, EntryRegister.IN_TABLE
     out = EntryRegister.OUT_TURN, EntryRegister.OUT_COUNT, EntryRegister.OUT_TABLE
     return {
-        **_sequence("sources", sources, in_turn, into, used=opened == 2),
+        **_sequence("sources", sources, in_turn, into, used=opened == EntryData.BUFFERS),
         **_sequence("targets", targets, out_turn, out, used=exit),
         EntryRegister.EXIT: int(exit),
         EntryRegister.OPEN: opened,

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 
 from ohmweave.params import GroupParams
-from ohmweave.rtl.network.tree_entry import EntryRegister, entry_unit
+from ohmweave.rtl.network.tree_entry import EntryData, EntryRegister, entry_unit
 from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.sim.cycle.compiled import process
 from ohmweave.sim.cycle.exits import (
@@ -25,7 +24,7 @@ from ohmweave.sim.cycle.exits import (
 )
 from ohmweave.sim.cycle.state import N_OFFERED, N_TAKEN
 
-__all__ = ["Data", "EntrySettings", "below_entries", "enter", "entry_settings", "entry_tables", "offers"]
+__all__ = ["EntrySettings", "below_entries", "enter", "entry_settings", "entry_tables", "offers"]
 
 # Registers: a flit is offered, and was taken; data that are left at the entry point; whose turn of buffers it is.
 (E_OFFERED, E_TAKEN, E_LEFT, E_TURNS) = range(4)
@@ -35,30 +34,22 @@ ENTRY_STATE = E_TURNS + TURNS_STATE
 ENTRY_CONFIG = E_TOLD + TURNS_CONFIG
 
 
-class Data(IntEnum):
-    """Where the data of an entry come from."""
-
-    ABOVE = 0
-    POINT = 1
-    BUFFERS = 2
-
-
 #: As a plain number, for the processes.
-BUFFERS = int(Data.BUFFERS)
+BUFFERS = int(EntryData.BUFFERS)
 
 
 @dataclass(frozen=True)
 class EntrySettings:
     """What an entry was told.
 
-    opened   where data come from
+    opened   where data come from, an `EntryData`
     first    cycle from which on they are taken
     settled  cycle from which on they are taken by what is below
     sources  frame buffers that it takes from, where it does
     exit     the frame buffer beside it
     """
 
-    opened: Data
+    opened: int
     first: int
     settled: int
     sources: Order
@@ -101,16 +92,16 @@ def entry_settings(
     return found
 
 
-def _data(words: Mapping[int, int], params: GroupParams) -> Data:
+def _data(words: Mapping[int, int], params: GroupParams) -> int:
     word = words.get(EntryRegister.OPEN, 0)
-    if params.exit_flits and word & Data.BUFFERS:
-        return Data.BUFFERS
-    return Data(word & Data.POINT)
+    if params.exit_flits and word & EntryData.BUFFERS:
+        return EntryData.BUFFERS
+    return EntryData(word & EntryData.POINT)
 
 
 def below_entries(params: GroupParams) -> range:
     """The first PE below each of several entries."""
-    return range(0, params.pes if params.entries > 1 else 0, params.pes // params.entries)
+    return range(0, params.pes if params.entries > 1 else 0, params.entry_pes)
 
 
 def entry_tables(

@@ -9,16 +9,7 @@ from ohmweave.params import GroupParams
 from ohmweave.rtl.network.turn_sequence import PLACES
 from ohmweave.sim.cycle.compiled import process
 
-__all__ = [
-    "ExitSettings",
-    "Order",
-    "exit_tables",
-    "leave",
-    "moves",
-    "numbers_of",
-    "order",
-    "turn_of",
-]
+__all__ = ["ExitSettings", "Order", "exit_tables", "leave", "moves", "numbers_of", "order", "turn_of"]
 
 # Registers of a sequence of turns: place in its table, flits of the turn; its settings: flits of a turn, places, table.
 (T_PLACE, T_MOVED, TURNS_STATE) = range(3)

@@ -8,10 +8,10 @@ import numpy as np
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.rtl.group import mesh_neighbour, node_unit, opposite
+from ohmweave.rtl.network.tree_entry import EntryData
 from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.rtl.switch import SwitchInput, SwitchOutput, Turns
 from ohmweave.sim.cycle.decode import ChipSettings, NodeSettings
-from ohmweave.sim.cycle.entries import Data
 from ohmweave.sim.cycle.pe_values import PEValues
 from ohmweave.sim.frames import flit_type
 
@@ -75,7 +75,7 @@ class _Chip:
     def _tree(self, unit: int) -> np.ndarray:
         """The flits that the distribution tree leads to a PE."""
         stream, first = self._host, 0
-        entry = unit // (self._params.pes // self._params.entries)
+        entry = unit // self._params.entry_pes
         if self._chip.entries and self._chip.entries[entry].opened:
             stream = self._entry(entry)
             first = self._params.entry_level
@@ -93,7 +93,7 @@ class _Chip:
 
     def _entry(self, number: int) -> np.ndarray:
         """The flits that an open entry lets in."""
-        if self._chip.entries[number].opened != Data.BUFFERS:
+        if self._chip.entries[number].opened != EntryData.BUFFERS:
             return self._entries[number] if self._entries else self._none
         if number not in self._entered:
             self._entered[number] = None

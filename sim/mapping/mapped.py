@@ -8,7 +8,7 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.sim.graph import Graph
-from ohmweave.sim.mapping.allocate import Step, allocated
+from ohmweave.sim.mapping.allocate import Allocation, Step, allocated
 from ohmweave.sim.mapping.cut import Cut, Piece
 from ohmweave.sim.mapping.layout import Layout, laid_out
 from ohmweave.sim.mapping.program import compile_mapped, piece_plan
@@ -118,19 +118,18 @@ def _of_copies(graph: Graph, params: GroupParams, copies: int | None) -> list[_C
             if not choices:
                 raise
             break
-        cuts = allocation.cuts(count)
         output, image = allocation.cut.output, allocation.cut.image
         ways = min(count, params.entries)
         link = max(stream_flits(output, params.pe), -(-stream_flits(image, params.pe) // ways))
         interval = max(allocation.interval / count, link)
-        lay_out = partial(_laid_out_copies, params, cuts, link, allocation.steps)
+        lay_out = partial(_laid_out_copies, params, allocation, count, link)
         choices.append(_Choice(interval, count * len(allocation.cut.pieces), lay_out))
     return choices
 
 
-def _laid_out_copies(params: GroupParams, cuts: Cuts, link: int, steps: tuple[Step, ...]) -> Mapped:
-    block = range(params.pes // len(cuts))
-    return Mapped(params, (cuts,), _in_blocks(cuts, block), link, steps)
+def _laid_out_copies(params: GroupParams, allocation: Allocation, count: int, link: int) -> Mapped:
+    cuts = allocation.cuts(count)
+    return Mapped(params, (cuts,), _in_blocks(cuts, range(params.pes // count)), link, allocation.steps)
 
 
 def _laid_out_sections(graph: Graph, params: GroupParams, division: Division) -> Mapped:

@@ -58,9 +58,10 @@ def compile_mapped(
     output = copies[-1].output
     outbound = Outbound(output.tensor.shape, output.bits, signed=output.tensor.raw)
     flits_out = flits_per_frame(outbound.numbers, outbound.bits, params.pe.link_bits)
-    first, last = ([placement[cut.output.source] for cut in cuts] for cuts in (sections[0], sections[-1]))
+    count = len(sections[0])
+    last = [placement[cut.output.source] for cut in sections[-1]]
     readers = [[placement[piece] for piece in cut.pieces if piece.reads(cut.image)] for cut in copies]
-    several = len(sections[0]) > 1 and not regions
+    several = count > 1 and not regions
     units: dict[str, list[int]] = {}
     for piece in pieces:
         units.setdefault(piece.stage.name, []).append(placement[piece])
@@ -73,14 +74,14 @@ def compile_mapped(
         [unit for each in readers for unit in each],
         dict.fromkeys(last, flits_out if len(last) > 1 else 1),
         {each[0]: 1 for each in readers} if several else {},
-        len(sections[0]),
+        count,
         [placement[cut.output.source] for cuts in sections[:-1] for cut in cuts],
     )
     if regions:
         return by_sections(program, sections, regions)
-    if len(first) == 1 or params.entries == 1:
+    if count == 1 or params.entries == 1:
         return program
-    return by_entries(program, copies_below(len(first), params.pes // len(first), params))
+    return by_entries(program, copies_below(count, params.pes // count, params))
 
 
 def piece_plan(piece: Piece, params: GroupParams) -> Plan:

@@ -34,7 +34,7 @@ def regions(sections: Sequence[Sequence[Cut]], params: GroupParams) -> list[list
     A copy gets as many whole branches as it fills, at least one. The first section's copies follow each other in the
     order of their entries, the last section's in that of their exits, as images are dealt out and results collected.
     """
-    below = params.pes // params.entries
+    below = params.entry_pes
     sizes = [len(cut.pieces) for copies in sections for cut in copies]
     if len(sizes) > params.entries:
         raise OhmweaveError(
@@ -61,7 +61,7 @@ def started(
     sections: Sequence[Sequence[Cut]], places: Sequence[Sequence[Region]], params: GroupParams
 ) -> tuple[Placement, dict[Piece, range]]:
     """A first placement, and the units on which pieces may stand that read what enters, or give what leaves."""
-    below = params.pes // params.entries
+    below = params.entry_pes
 
     along = _along(params.side)
 

@@ -87,9 +87,9 @@ class Router:
             if ends != now.ends[index]:
                 now.ends[index] = ends
                 self._again(index, past, SHARED)
-        best = self.save()
+        best, least = self.save(), now.shared
+        shared = least
         for round_ in range(1, rounds):
-            shared = now.shared
             if not shared:
                 return shared
             for link in shared:
@@ -98,10 +98,11 @@ class Router:
             for index, tree in enumerate(now.trees):
                 if shared.intersection(tree):
                     self._again(index, past, penalty)
-            if len(now.shared) < len(best.shared):
-                best = self.save()
+            shared = now.shared
+            if len(shared) < len(least):
+                best, least = self.save(), shared
         self._now = best
-        return best.shared
+        return least
 
     def _again(self, index: int, past: Mapping[Link, float], penalty: float) -> None:
         now = self._now

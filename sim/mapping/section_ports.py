@@ -1,28 +1,24 @@
 """How the maps of a section's copies come to those of the next: whole frames in turn, through frame buffers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import lcm
 
-import numpy as np
-
-from ohmweave.rtl.network.tree_entry import EntryRegister, entry_unit, entry_writes
+from ohmweave.rtl.network.tree_entry import EntryData, entry_writes
+from ohmweave.sim.entries import with_entries
 from ohmweave.sim.mapping.cut import Cut
 from ohmweave.sim.mapping.regions import Region
 from ohmweave.sim.mapping.times import stream_flits
-from ohmweave.sim.program import Program, packets
+from ohmweave.sim.program import Program
 
 __all__ = ["by_sections"]
-
-#: What an entry lets in: data of the host, or of frame buffers.
-HOST, BUFFERS = 1, 2
 
 
 @dataclass
 class _Port:
     """What an entry, and the exit beside it, is told; as in `entry_writes`."""
 
-    opened: int = 0
+    opened: int = EntryData.ABOVE
     sources: Sequence[int] = ()
     in_turn: int = 0
     targets: Sequence[int] = ()
@@ -38,7 +34,7 @@ def by_sections(
     """
     ports = [_Port() for _ in range(program.params.entries)]
     for region in regions[0]:
-        ports[region.entry].opened = HOST
+        ports[region.entry].opened = EntryData.POINT
     for cuts, before, after in zip(sections, regions, regions[1:], strict=False):
         turn = stream_flits(cuts[0].output, program.params.pe)
         for copy, region in enumerate(before):
@@ -47,13 +43,11 @@ def by_sections(
             port.out_turn = turn
         for copy, region in enumerate(after):
             port = ports[region.entry]
-            port.opened = BUFFERS
+            port.opened = EntryData.BUFFERS
             port.sources = [before[each].exit for each in _in_turn(copy, len(after), len(before))]
             port.in_turn = turn
-    flits: list[int] = []
-    opening: list[int] = []
-    for number, port in enumerate(ports):
-        writes = entry_writes(
+    told = {
+        number: entry_writes(
             opened=port.opened,
             exit=bool(port.targets),
             sources=port.sources,
@@ -61,13 +55,10 @@ def by_sections(
             targets=port.targets,
             out_turn=port.out_turn,
         )
-        # What opens an entry stands behind everything else, so that no data overtake any of it.
-        opening += packets(entry_unit(number), [(EntryRegister.OPEN, writes.pop(EntryRegister.OPEN))])
-        flits += packets(entry_unit(number), writes.items())
-    config = np.concatenate([program.config, np.array(flits + opening, program.config.dtype)])
+        for number, port in enumerate(ports)
+    }
     hosts = {region.entry for region in regions[0]}
-    copies = tuple(int(entry in hosts) for entry in range(program.params.entries))
-    return replace(program, config=config, entry_copies=copies)
+    return with_entries(program, told, [int(entry in hosts) for entry in range(program.params.entries)])
 
 
 def _in_turn(copy: int, copies: int, others: int) -> list[int]:

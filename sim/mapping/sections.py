@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.rtl.flit import MAX_TURN
-from ohmweave.sim.frames import flits_per_frame
 from ohmweave.sim.graph import Graph, Tensor
-from ohmweave.sim.mapping.cut import Cut, Cutter
-from ohmweave.sim.mapping.times import longest, piece_times
+from ohmweave.sim.mapping.cut import Cut, Cutter, Stream
+from ohmweave.sim.mapping.times import longest, piece_times, stream_flits
 
 __all__ = ["Division", "Run", "divisions"]
 
@@ -117,8 +116,7 @@ class _Divider:
         return {**found, len(stages): 0}
 
     def _map(self, tensor: Tensor) -> int:
-        channels, height, width = tensor.shape
-        return flits_per_frame(channels * height * width, tensor.bits, self._params.pe.link_bits)
+        return stream_flits(Stream(tensor, (0, tensor.shape[0]), tensor.bits), self._params.pe)
 
     def intervals(self) -> list[float]:
         """All that copies of a stage, or of a map between sections, can bring about."""

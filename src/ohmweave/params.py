@@ -258,6 +258,11 @@ class GroupParams:
         return 2**self.levels
 
     @property
+    def entry_pes(self) -> int:
+        """PEs below each entry."""
+        return self.pes // self.entries
+
+    @property
     def entry_level(self) -> int:
         """Level of the trees that has a node below each entry; `levels`: a PE."""
         return (self.entries.bit_length() - 1) // 2

@@ -59,7 +59,7 @@ def sections(
     """
     tilings = [tiled(stage, params) for stage in stages(graph)]
     assert sum(lengths) == len(tilings)
-    below = params.pes // params.entries
+    below = params.entry_pes
     parts, firsts, lasts, names = [], [], [], []
     flits, entry = [], 0
     for section, length in enumerate(lengths):

@@ -92,9 +92,7 @@ def test_shards_begin_with_the_first_copy() -> None:
     assert (one.logits == two.logits).all()
 
 
-@pytest.mark.parametrize(
-    "backend", [pytest.param("verilator", marks=pytest.mark.nightly), "icarus", "pysim"]
-)
+@pytest.mark.parametrize("backend", [pytest.param("verilator", marks=pytest.mark.nightly), "icarus", "pysim"])
 def test_simulators_agree(backend: str) -> None:
     one, other = (ran(network(), 5, copies=4, backend=each).report for each in ("cxxrtl", backend))
     assert one.cycles == other.cycles

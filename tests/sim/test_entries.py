@@ -152,9 +152,7 @@ def test_entries_of_pes(copies: int, count: int) -> None:
     assert (found == logits(network(), images(count).pixels).reshape(count, -1)).all()
 
 
-@pytest.mark.parametrize(
-    "backend", [pytest.param("verilator", marks=pytest.mark.nightly), "icarus", "pysim"]
-)
+@pytest.mark.parametrize("backend", [pytest.param("verilator", marks=pytest.mark.nightly), "icarus", "pysim"])
 def test_simulators_agree(backend: str) -> None:
     program = program_of(network(), EACH, 4)
     compare(program, job_of(program, 8), backend)

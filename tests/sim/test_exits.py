@@ -72,9 +72,7 @@ def test_sections_of_several_layers(lengths: tuple[int, ...], copies: tuple[int,
     compare(graph, sections(graph, lengths, copies, NODES), 5)
 
 
-@pytest.mark.parametrize(
-    "backend", [pytest.param("verilator", marks=pytest.mark.nightly), "icarus", "pysim"]
-)
+@pytest.mark.parametrize("backend", [pytest.param("verilator", marks=pytest.mark.nightly), "icarus", "pysim"])
 def test_simulators_agree(backend: str) -> None:
     graph = chain(2)
     compare(graph, sections(graph, (1, 1), (2, 1), SMALL), 2, backend=backend)
