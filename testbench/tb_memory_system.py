@@ -21,7 +21,16 @@ R = PARAMS["read_cycles"]
 BEATS = PARAMS["line_bits"] // PARAMS["data_bits"]
 MEMORY = 1 << min(PARAMS["address_bits"], 20)
 LOAD, CONFIGURE, STORE, FLUSH, INVALIDATE = range(5)
-NONE, KIND, EMPTY, ALIGNMENT, RANGE, REFUSED = range(6)
+NONE, KIND, EMPTY, ALIGNMENT, RANGE, REFUSED, ABORTED = range(7)
+ENGINES = PARAMS["engines"]
+INPUTS = (
+    "clear",
+    *(
+        f"engine_{n}__{name}"
+        for n in range(ENGINES)
+        for name in ("descriptor__valid", "done__ready", "o__ready", "i__valid", "abort")
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class Bench:
 
     @classmethod
     async def begin(cls, dut: Any, *, seed: int = 1) -> "Bench":
-        for name in ("descriptor__valid", "done__ready", "o__ready", "i__valid", "clear"):
+        for name in INPUTS:
             getattr(dut, name).value = 0
         bench = cls(dut, seed)
         await start(dut)
@@ -84,10 +93,10 @@ class Bench:
         """All of them, with everything compared; sources and sinks of descriptors, completions, flits out and in."""
         dut = self.dut
         sent, taken, ends = self.serve(jobs, random.Random(seed))
-        given = StreamSource(dut, "descriptor", idle=pace[0], seed=seed)
-        done = StreamSink(dut, "done", stall=pace[1], seed=seed + 1)
-        out = StreamSink(dut, "o", stall=pace[1], seed=seed + 2)
-        in_ = StreamSource(dut, "i", idle=pace[0], seed=seed + 3)
+        given = StreamSource(dut, "engine_0__descriptor", idle=pace[0], seed=seed)
+        done = StreamSink(dut, "engine_0__done", stall=pace[1], seed=seed + 1)
+        out = StreamSink(dut, "engine_0__o", stall=pace[1], seed=seed + 2)
+        in_ = StreamSource(dut, "engine_0__i", idle=pace[0], seed=seed + 3)
         tasks = [
             cocotb.start_soon(given.run(job.word() for job in jobs)),
             cocotb.start_soon(out.run()),
@@ -102,14 +111,14 @@ class Bench:
         assert len(in_.taken) == len(taken)
         for task in tasks:
             task.cancel()
-        dut.o__ready.value = 0
+        dut.engine_0__o__ready.value = 0
         dut.clear.value = 0
         return given, done, out, in_
 
     async def clear_halts(self) -> None:
         while True:
             await ReadOnly()
-            halted = int(self.dut.halted.value)
+            halted = int(self.dut.engine_0__halted.value)
             await RisingEdge(self.dut.clk)
             self.dut.clear.value = halted
 
@@ -203,13 +212,13 @@ async def errors(dut: Any, code: AxiResp, pace: tuple[float, float]) -> None:
     # The third line of a load.
     memory.bad_reads[4] = code
     jobs = [Descriptor(LOAD, 2 * LINE, 4 * per_line), Descriptor(LOAD, 0, 3)]
-    out = StreamSink(dut, "o", stall=pace[1])
-    done = StreamSink(dut, "done", stall=pace[1])
-    cocotb.start_soon(StreamSource(dut, "descriptor", idle=pace[0]).run(job.word() for job in jobs))
+    out = StreamSink(dut, "engine_0__o", stall=pace[1])
+    done = StreamSink(dut, "engine_0__done", stall=pace[1])
+    cocotb.start_soon(StreamSource(dut, "engine_0__descriptor", idle=pace[0]).run(job.word() for job in jobs))
     listening = cocotb.start_soon(out.run())
     await done.run(1, cycles=20000)
     await ClockCycles(dut.clk, 200)
-    assert int(dut.halted.value)
+    assert int(dut.engine_0__halted.value)
     assert int(dut.fault.value) & 7 == (1 if code == AxiResp.SLVERR else 2)
     assert int(dut.fault.value) >> 3 & ((1 << PARAMS["address_bits"]) - 1) == 4 * LINE
     sent, _, ends = bench.serve(jobs, random.Random(0))
@@ -229,10 +238,12 @@ async def errors(dut: Any, code: AxiResp, pace: tuple[float, float]) -> None:
     memory.bad_reads[8] = code
     count = 3 * per_line
     flits = [random.Random(9).getrandbits(8 * FLIT) for _ in range(count)]
-    in_ = StreamSource(dut, "i", idle=pace[0])
+    in_ = StreamSource(dut, "engine_0__i", idle=pace[0])
     feeding = cocotb.start_soon(in_.run(flits))
-    done = StreamSink(dut, "done", stall=pace[1])
-    cocotb.start_soon(StreamSource(dut, "descriptor").run([Descriptor(STORE, 7 * LINE, count).word()]))
+    done = StreamSink(dut, "engine_0__done", stall=pace[1])
+    cocotb.start_soon(
+        StreamSource(dut, "engine_0__descriptor").run([Descriptor(STORE, 7 * LINE, count).word()])
+    )
     await done.run(1, cycles=20000)
     assert done.taken[0][1] == pack([(REFUSED, 3), (per_line, 32)])
     await ClockCycles(dut.clk, 20)
@@ -240,7 +251,7 @@ async def errors(dut: Any, code: AxiResp, pace: tuple[float, float]) -> None:
     # Those on their way into the cache had been taken, the others are still there.
     assert per_line < after < count
     feeding.cancel()
-    dut.i__valid.value = 0
+    dut.engine_0__i__valid.value = 0
     memory.bad_reads.clear()
     # What was stored before is not lost.
     for n in range(per_line):
@@ -248,8 +259,8 @@ async def errors(dut: Any, code: AxiResp, pace: tuple[float, float]) -> None:
     await bench.run([Descriptor(LOAD, 7 * LINE, per_line)])
     # A flush that memory refuses says so; nothing is lost.
     memory.bad_writes[7] = code
-    done = StreamSink(dut, "done")
-    cocotb.start_soon(StreamSource(dut, "descriptor").run([Descriptor(FLUSH).word()]))
+    done = StreamSink(dut, "engine_0__done")
+    cocotb.start_soon(StreamSource(dut, "engine_0__descriptor").run([Descriptor(FLUSH).word()]))
     await done.run(1, cycles=50000)
     assert done.taken[0][1] == pack([(REFUSED, 3), (0, 32)])
     assert int(dut.fault.value) & 7 == (3 if code == AxiResp.SLVERR else 4)
@@ -266,13 +277,13 @@ async def prefetches_while_nobody_takes(dut: Any) -> None:
     ahead = min(PARAMS["ahead"], 3)
     per_line = LINE // FLIT
     jobs = [Descriptor(LOAD, 0, per_line), Descriptor(LOAD, 16 * LINE, ahead * per_line)]
-    cocotb.start_soon(StreamSource(dut, "descriptor").run(job.word() for job in jobs))
+    cocotb.start_soon(StreamSource(dut, "engine_0__descriptor").run(job.word() for job in jobs))
     await ClockCycles(dut.clk, PARAMS["sets"] * PARAMS["write_cycles"] + 100 + 20 * BEATS)
     asked = [address // LINE for kind, address, _ in bench.memory.bursts if kind == "r"]
     assert asked == [0, *range(16, 16 + ahead)]
     bench.memory.pause(1.0)  # memory is silent from now on
-    out = StreamSink(dut, "o")
-    done = StreamSink(dut, "done")
+    out = StreamSink(dut, "engine_0__o")
+    done = StreamSink(dut, "engine_0__done")
     cocotb.start_soon(out.run())
     await done.run(2, cycles=20000)
     sent, _, _ = bench.serve(jobs, random.Random(0))
@@ -287,16 +298,18 @@ async def reset_in_the_middle(dut: Any) -> None:
     for attempt in range(5):
         jobs = random_jobs(chance, 12)
         tasks = [
-            cocotb.start_soon(StreamSource(dut, "descriptor").run(job.word() for job in jobs)),
-            cocotb.start_soon(StreamSource(dut, "i").run(chance.getrandbits(8 * FLIT) for _ in range(9999))),
-            cocotb.start_soon(StreamSink(dut, "o").run()),
-            cocotb.start_soon(StreamSink(dut, "done").run()),
+            cocotb.start_soon(StreamSource(dut, "engine_0__descriptor").run(job.word() for job in jobs)),
+            cocotb.start_soon(
+                StreamSource(dut, "engine_0__i").run(chance.getrandbits(8 * FLIT) for _ in range(9999))
+            ),
+            cocotb.start_soon(StreamSink(dut, "engine_0__o").run()),
+            cocotb.start_soon(StreamSink(dut, "engine_0__done").run()),
             cocotb.start_soon(bench.clear_halts()),
         ]
         await ClockCycles(dut.clk, PARAMS["sets"] + chance.randrange(1, 200 + 8 * BEATS))
         for task in tasks:
             task.cancel()
-        for name in ("descriptor__valid", "done__ready", "o__ready", "i__valid", "clear"):
+        for name in INPUTS:
             getattr(dut, name).value = 0
         dut.rst.value = 1
         await ClockCycles(dut.clk, 3)
@@ -305,6 +318,115 @@ async def reset_in_the_middle(dut: Any) -> None:
         await RisingEdge(dut.clk)
         await bench.run([*random_jobs(chance, 6), Descriptor(FLUSH)], seed=attempt)
         bench.compare_memory()
+
+
+@cocotb.test()
+@cocotb.parametrize(kind=[LOAD, STORE], pace=[PACES[0], PACES[3]])
+async def broken_off(dut: Any, kind: int, pace: tuple[float, float]) -> None:
+    """A copy that is broken off, and those behind it while that lasts, say so, at any moment; what was moved is right,
+    and memory's other bytes are as they were. The next copy is whole."""
+    bench = await Bench.begin(dut)
+    chance = random.Random(17)
+    per_line = LINE // FLIT
+    for attempt in range(8):
+        count = 6 * per_line
+        flits = [chance.getrandbits(8 * FLIT) for _ in range(2 * count)]
+        jobs = [Descriptor(kind, 2 * LINE, count), Descriptor(kind, 10 * LINE, count)]
+        # A flit that waits is withdrawn, which a sink would not have.
+        out = StreamSink(dut, "engine_0__o")
+        in_ = StreamSource(dut, "engine_0__i", idle=pace[0])
+        done = StreamSink(dut, "engine_0__done", stall=pace[1])
+        tasks = [
+            cocotb.start_soon(StreamSource(dut, "engine_0__descriptor").run(job.word() for job in jobs)),
+            cocotb.start_soon(in_.run(flits)),
+        ]
+        if attempt % 2:
+            tasks.append(cocotb.start_soon(out.run()))
+        await ClockCycles(dut.clk, PARAMS["sets"] * (not attempt) + chance.randrange(10, 20 * BEATS))
+        dut.engine_0__abort.value = 1
+        dut.clear.value = 1
+        await done.run(2, cycles=20000)
+        while int(dut.engine_0__busy.value):
+            await RisingEdge(dut.clk)
+        dut.engine_0__abort.value = 0
+        dut.clear.value = 0
+        for task in tasks:
+            task.cancel()
+        dut.engine_0__o__ready.value = 0
+        dut.engine_0__i__valid.value = 0
+        ends = [(word & 7, word >> 3) for _, word in done.taken]
+        assert ends[1][0] == ABORTED
+        assert ends[0][0] == ABORTED or ends[0] == (NONE, count)
+        if kind == LOAD:
+            sent, _, _ = bench.serve(jobs, chance)
+            moved = [word for _, word in out.taken]
+            assert len(moved) == ends[0][1] + ends[1][1]
+            assert moved[: ends[0][1]] == sent[: ends[0][1]]
+            assert moved[ends[0][1] :] == sent[count : count + ends[1][1]]
+        else:
+            place = 0
+            for job, (_, moved) in zip(jobs, ends, strict=True):
+                for n in range(moved):
+                    at = job.address + n * FLIT
+                    bench.bytes[at : at + FLIT] = flits[place + n].to_bytes(FLIT, "little")
+                place += moved + (place == 0) * (len(in_.taken) - moved) * (moved < count)
+        await bench.run([Descriptor(LOAD, 0, 3 * per_line), Descriptor(FLUSH)], seed=attempt)
+        bench.compare_memory()
+
+
+@cocotb.test(skip=ENGINES == 1)
+@cocotb.parametrize(pace=PACES)
+async def side_by_side(dut: Any, pace: tuple[float, float]) -> None:
+    """Engines that work in halves of memory of their own: each has its flits and completions, as if it were alone."""
+    bench = await Bench.begin(dut)
+    half = MEMORY // 2
+    chance = random.Random(23)
+    jobs = [
+        [
+            Descriptor(job.kind, job.address % (half // 2) + n * half, job.length)
+            for job in random_jobs(chance, 40)
+            if job.kind <= STORE and job.length < half // FLIT // 2
+        ]
+        for n in range(ENGINES)
+    ]
+    tasks = []
+    dones, outs, ins, expected = [], [], [], []
+    for n, each in enumerate(jobs):
+        name = f"engine_{n}__"
+        expected.append(bench.serve(each, chance))
+        dones.append(StreamSink(dut, f"{name}done", stall=pace[1], seed=n))
+        outs.append(StreamSink(dut, f"{name}o", stall=pace[1], seed=n + 5))
+        ins.append(StreamSource(dut, f"{name}i", idle=pace[0], seed=n + 9))
+        source = StreamSource(dut, f"{name}descriptor", idle=pace[0], seed=n + 13)
+        tasks += [
+            cocotb.start_soon(source.run(job.word() for job in each)),
+            cocotb.start_soon(outs[n].run()),
+            cocotb.start_soon(ins[n].run(expected[n][1])),
+            cocotb.start_soon(dones[n].run(len(each), cycles=200000)),
+        ]
+
+    async def clear_halts() -> None:
+        while True:
+            await ReadOnly()
+            halted = any(int(getattr(dut, f"engine_{n}__halted").value) for n in range(ENGINES))
+            await RisingEdge(dut.clk)
+            dut.clear.value = halted
+
+    clearing = cocotb.start_soon(clear_halts())
+    for task in tasks[3::4]:
+        await task
+    await ClockCycles(dut.clk, 4)
+    for n in range(ENGINES):
+        sent, taken, ends = expected[n]
+        assert [word for _, word in dones[n].taken] == ends
+        assert [word for _, word in outs[n].taken] == sent
+        assert len(ins[n].taken) == len(taken)
+    clearing.cancel()
+    for task in tasks:
+        task.cancel()
+    dut.clear.value = 0
+    await bench.run([Descriptor(FLUSH)])
+    bench.compare_memory()
 
 
 def _slots(share: int, of: int) -> Iterator[bool]:

@@ -32,6 +32,7 @@ class DMAFault(enum.IntEnum, shape=3):  # type: ignore[call-arg]
     ALIGNMENT = 3  # an address inside a word of the cache's port
     RANGE = 4  # beyond the last address
     MEMORY = 5  # memory answered with an error
+    ABORTED = 6  # broken off
 
 
 class DescriptorLayout(data.StructLayout):

@@ -4,7 +4,7 @@ from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import enum, stream
-from amaranth.lib.wiring import Component, In, Out, connect, flipped
+from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import CacheParams, DMAParams
@@ -21,7 +21,27 @@ from ohmweave.rtl.memory.layouts import Kind, RequestLayout, ResponseLayout
 from ohmweave.rtl.memory.prefetcher import Prefetcher
 from ohmweave.rtl.memory.word_queue import WordQueue
 
-__all__ = ["DMA"]
+__all__ = ["DMA", "Engine"]
+
+
+class Engine(Signature):
+    """What the user of a copy engine sees of it: `descriptor`, `done`, `o`, `i`, `abort`, `busy` and `halted` of `DMA`.
+
+    Parameters: cache, CacheParams; link_bits, of a flit.
+    """
+
+    def __init__(self, cache: CacheParams, link_bits: int):
+        super().__init__(
+            {
+                "descriptor": Out(stream.Signature(DescriptorLayout(cache))),
+                "done": In(stream.Signature(CompletionLayout())),
+                "o": In(flit_stream(link_bits)),
+                "i": Out(stream.Signature(link_bits)),
+                "abort": Out(1),
+                "busy": In(1),
+                "halted": In(1),
+            }
+        )
 
 
 class _State(enum.IntEnum):
@@ -44,7 +64,7 @@ class DMA(Component):
 
     A descriptor that is wrong, or that memory refuses, ends with its fault; a flit whose word could not be read is
     not sent, and no more flits are taken after one could not be written. Then the engine halts: the next descriptor
-    begins after `clear`.
+    begins after `clear`. A copy that `abort` breaks off ends in the same way, with its own fault.
 
     Latency, R = read_cycles: from taking a descriptor to offering the first flit, its line in the cache: 3 R + 4
     cycles (the prefetch goes first); from the last flit of a descriptor to offering its completion 2 for loads, R + 5
@@ -71,6 +91,9 @@ class DMA(Component):
         Those of the cache, seen from the other side. A response is always taken.
     clear : In(1)
         Ends the halt after a fault.
+    abort : In(1)
+        Breaks off loads and stores, the current one and those that begin; a flush goes on. A flit that waits at `o`
+        is withdrawn.
     busy, halted : Out(1)
         There is a descriptor; the engine waits for `clear`.
 
@@ -95,16 +118,11 @@ class DMA(Component):
         self._params = params
         super().__init__(
             {
-                "descriptor": In(stream.Signature(DescriptorLayout(cache))),
-                "done": Out(stream.Signature(CompletionLayout())),
-                "o": Out(flit_stream(params.link_bits)),
-                "i": In(stream.Signature(params.link_bits)),
+                **Engine(cache, params.link_bits).flip().members,
                 "request": Out(stream.Signature(RequestLayout(cache))),
                 "response": In(stream.Signature(ResponseLayout(cache))),
                 "room": In(1),
                 "clear": In(1),
-                "busy": Out(1),
-                "halted": Out(1),
             }
         )
 
@@ -128,6 +146,7 @@ class DMA(Component):
         self._owed = Signal(range(self._depth + 1))  # words under way
         self._good = Signal(LENGTH_BITS)  # words written
         self._failed = Signal()
+        self._aborted = Signal()
         self._gathered = Signal(cache.port_bits)
         self._strobe = Signal(cache.port_bits // 8)
         self._full = Signal()
@@ -157,6 +176,8 @@ class DMA(Component):
             self.halted.eq(state == _State.HALT),
             self.done.valid.eq(state == _State.DONE),
         ]
+        with m.If(self.abort & ~self._failed & ((state == _State.LOAD) | (state == _State.STORE))):
+            m.d.sync += [self._failed.eq(1), self._aborted.eq(1)]
         with m.Switch(state):
             with m.Case(_State.IDLE):
                 m.d.sync += [
@@ -167,6 +188,7 @@ class DMA(Component):
                     self._left.eq(job.length),
                     self._good.eq(0),
                     self._failed.eq(0),
+                    self._aborted.eq(0),
                     self.done.p.fault.eq(queue.current.fault),
                     self.done.p.moved.eq(0),
                 ]
@@ -193,7 +215,7 @@ class DMA(Component):
                 with m.If(self._kind == Copy.STORE):
                     m.d.sync += self.done.p.moved.eq(job.length)
             with m.Case(_State.DRAIN):
-                m.d.sync += self.done.p.fault.eq(DMAFault.MEMORY)
+                m.d.sync += self.done.p.fault.eq(Mux(self._aborted, DMAFault.ABORTED, DMAFault.MEMORY))
                 with m.If(self._kind == Copy.STORE):
                     m.d.sync += self.done.p.moved.eq(self._good << shift)
                 with m.If(self._owed == 0):
@@ -275,7 +297,7 @@ class DMA(Component):
             response.ready.eq(1),
             words.i.valid.eq(response.valid & loads),
             words.i.payload.eq(response.payload),
-            o.valid.eq((self._state == _State.LOAD) & words.o.valid & ~words.o.p.error),
+            o.valid.eq((self._state == _State.LOAD) & ~self._failed & words.o.valid & ~words.o.p.error),
             o.p.config.eq(self._kind == Copy.CONFIGURE),
             sends.eq(o.valid & o.ready),
             last.eq((part == self._parts - 1) | (self._left == 1)),
@@ -326,6 +348,7 @@ class DMA(Component):
             m.d.sync += [part.eq(0), self._full.eq(0), self._strobe.eq(0)]
         with m.If(self.response.valid & (self._kind > Copy.CONFIGURE)):
             with m.If(self.response.p.error):
-                m.d.sync += self._failed.eq(1)
-            with m.Elif(~self._failed):
+                m.d.sync += [self._failed.eq(1), self._aborted.eq(0)]
+            # Words that were under way when the copy was broken off are written all the same.
+            with m.Elif(~self._failed | self._aborted):
                 m.d.sync += self._good.eq(self._good + 1)

@@ -1,18 +1,17 @@
-"""Memory as the chip sees it: the cache, its AXI4 port, and the copy engine."""
+"""Memory as the chip sees it: the cache, its AXI4 port, and copy engines."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Module
-from amaranth.lib import stream
+from amaranth.hdl import Cat, Module
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from ohmweave.params import AXIParams, CacheParams, DMAParams
-from ohmweave.rtl.flit import flit_stream
+from ohmweave.rtl.memory.arbiter import CacheArbiter
 from ohmweave.rtl.memory.axi4 import AXI4
 from ohmweave.rtl.memory.axi_master import FaultLayout
 from ohmweave.rtl.memory.cached_memory import CachedMemory
-from ohmweave.rtl.memory.descriptors import CompletionLayout, DescriptorLayout
-from ohmweave.rtl.memory.dma import DMA
+from ohmweave.rtl.memory.dma import DMA, Engine
 from ohmweave.rtl.memory.layouts import CacheEvents
 
 __all__ = ["MemorySystem"]
@@ -21,18 +20,19 @@ __all__ = ["MemorySystem"]
 class MemorySystem(Component):
     """Descriptors to copies between an AXI4 memory and the chip's streams, through the cache.
 
+    Each engine carries out its descriptors in order; several of them work side by side and share the cache.
+
     Latency and throughput: see `DMA`, `CachedMemory`.
 
-    Parameters: cache, CacheParams; axi, AXIParams; params, DMAParams.
+    Parameters: cache, CacheParams; axi, AXIParams; engines, a DMAParams for each, 1 to 8.
 
     Ports
     -----
-    descriptor, done, o, i, busy, halted
-        As those of `DMA`.
+    engine_0, engine_1, … : In(Engine)
     bus, fault, events
         As those of `CachedMemory`.
     clear : In(1)
-        Forgets memory's error, and lets the copy engine go on after a fault.
+        Forgets memory's error, and lets the copy engines go on after a fault.
     idle : Out(1)
         Nothing is under way: no descriptor, no line.
 
@@ -42,21 +42,17 @@ class MemorySystem(Component):
         See the parts.
     """
 
-    def __init__(self, *, cache: CacheParams, axi: AXIParams, params: DMAParams):
+    def __init__(self, *, cache: CacheParams, axi: AXIParams, engines: Sequence[DMAParams]):
         self._memory = CachedMemory(params=cache, axi=axi)
-        self._dma = DMA(cache=cache, params=params)
+        self._engines = [DMA(cache=cache, params=params) for params in engines]
+        self._cache = cache
         super().__init__(
             {
-                "descriptor": In(stream.Signature(DescriptorLayout(cache))),
-                "done": Out(stream.Signature(CompletionLayout())),
-                "o": Out(flit_stream(params.link_bits)),
-                "i": In(stream.Signature(params.link_bits)),
+                **{f"engine_{n}": In(Engine(cache, each.link_bits)) for n, each in enumerate(engines)},
                 "bus": Out(AXI4(cache.address_bits, axi)),
                 "fault": Out(FaultLayout(cache.address_bits)),
                 "events": Out(CacheEvents),
                 "clear": In(1),
-                "busy": Out(1),
-                "halted": Out(1),
                 "idle": Out(1),
             }
         )
@@ -64,22 +60,38 @@ class MemorySystem(Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.memory = memory = self._memory
-        m.submodules.dma = dma = self._dma
-        connect(m, dma.request, memory.request)
-        connect(m, memory.response, dma.response)
-        connect(m, flipped(self.descriptor), dma.descriptor)
-        connect(m, dma.done, flipped(self.done))
-        connect(m, dma.o, flipped(self.o))
-        connect(m, flipped(self.i), dma.i)
+        clients: list[Any]
+        if len(self._engines) == 1:
+            clients = [(memory.request, memory.response, memory.room)]
+        else:
+            m.submodules.arbiter = arbiter = CacheArbiter(params=self._cache, clients=len(self._engines))
+            connect(m, arbiter.request, memory.request)
+            connect(m, memory.response, arbiter.response)
+            m.d.comb += arbiter.room.eq(memory.room)
+            clients = list(
+                zip(arbiter.client_request, arbiter.client_response, arbiter.client_room, strict=True)
+            )
+        for n, (dma, (request, response, room)) in enumerate(zip(self._engines, clients, strict=True)):
+            m.submodules[f"dma_{n}"] = dma
+            port = getattr(self, f"engine_{n}")
+            connect(m, dma.request, request)
+            connect(m, response, dma.response)
+            connect(m, flipped(port.descriptor), dma.descriptor)
+            connect(m, dma.done, flipped(port.done))
+            connect(m, dma.o, flipped(port.o))
+            connect(m, flipped(port.i), dma.i)
+            m.d.comb += [
+                dma.room.eq(room),
+                dma.clear.eq(self.clear),
+                dma.abort.eq(port.abort),
+                port.busy.eq(dma.busy),
+                port.halted.eq(dma.halted),
+            ]
         connect(m, memory.bus, flipped(self.bus))
         m.d.comb += [
-            dma.room.eq(memory.room),
-            dma.clear.eq(self.clear),
             memory.clear.eq(self.clear),
             self.fault.eq(memory.fault),
             self.events.eq(memory.events),
-            self.busy.eq(dma.busy),
-            self.halted.eq(dma.halted),
-            self.idle.eq(memory.idle & ~dma.busy),
+            self.idle.eq(memory.idle & ~Cat(*(dma.busy for dma in self._engines)).any()),
         ]
         return m
