@@ -33,7 +33,7 @@ from ohmweave.sim.npz import read_npz, write_npz
 
 __all__ = [
     "BITS", "MAX_SHIFT", "MIN_SHIFT", "RAW_BITS", "Add", "Concat", "Conv", "Flatten", "Graph", "MaxPool", "Node",
-    "Scaled", "Select", "SumPool", "Tensor", "from_network", "load", "save",
+    "Scaled", "Select", "SumPool", "Tensor", "contents", "from_network", "load", "save",
 ]  # fmt: skip
 
 FORMAT = "ohmweave-graph-1"
@@ -177,10 +177,10 @@ def _plain(kind: type[Node]) -> list[str]:
     return [each.name for each in fields(kind) if each.name not in kind.ARRAYS]
 
 
-def save(graph: Graph, path: Path) -> None:
-    """Write a graph as `.npz`: `header`, JSON, and the arrays `<node>.weights`, `<node>.bias` and so on.
+def contents(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """All that a graph is: a header that JSON can hold, and the arrays `<node>.weights`, `<node>.bias` and so on.
 
-    Weights of 4 and 8 bits are stored as int8.
+    Weights of 4 and 8 bits are int8.
     """
     header: dict[str, Any] = {"format": FORMAT, "name": graph.name, "fill": graph.fill}
     header["input"] = {each.name: getattr(graph.input, each.name) for each in fields(Tensor)}
@@ -192,6 +192,12 @@ def save(graph: Graph, path: Path) -> None:
     for node in graph.nodes:
         if isinstance(node, Conv) and node.weight_bits <= 8:
             arrays[f"{node.name}.weights"] = node.weights.astype(np.int8)
+    return header, arrays
+
+
+def save(graph: Graph, path: Path) -> None:
+    """Write a graph as `.npz`: `header`, JSON, and the arrays of its `contents`."""
+    header, arrays = contents(graph)
     write_npz(Path(path), {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)} | arrays)
 
 

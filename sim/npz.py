@@ -1,6 +1,7 @@
 """Reading and writing `.npz` files that come from anywhere: nothing is unpickled, no size is taken on trust."""
 
 import contextlib
+import io
 import lzma
 import os
 import tempfile
@@ -16,15 +17,16 @@ import numpy as np
 
 from ohmweave.errors import OhmweaveError
 
-__all__ = ["atomic_path", "read_npz", "replaceable", "write_npz"]
+__all__ = ["atomic_path", "npz_bytes", "read_npz", "replaceable", "write_npz"]
 
 
 def read_npz(
-    path: Path, *, what: str, max_bytes: int, names: int = 4096, only: str | None = None
+    path: Path | IO[bytes], *, what: str, max_bytes: int, names: int = 4096, only: str | None = None
 ) -> dict[str, np.ndarray]:
     """All arrays of an `.npz` file, by name.
 
-    what       how the file is called in a refusal, such as "the network file"
+    path       of the file, or what it holds
+    what       how the file is called in a refusal, such as "the network file", before its path if there is one
     max_bytes  most bytes that the arrays may take in memory, all together
     names      most arrays
     only       read this one alone, if it is there; None for all
@@ -32,27 +34,26 @@ def read_npz(
     Raises `OhmweaveError` for a file that cannot be read, is no `.npz`, is damaged, holds Python objects or is too
     large; a file that claims more than it holds is refused before anything is allocated for it.
     """
+    called = what if isinstance(path, io.IOBase) else f"{what} {path}"
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             if len(entries) > names:
-                raise OhmweaveError(f"{what} {path} must hold at most {names} arrays, not {len(entries)}")
+                raise OhmweaveError(f"{called} must hold at most {names} arrays, not {len(entries)}")
             if sum(entry.file_size for entry in entries) > max_bytes:
-                raise OhmweaveError(f"{what} {path} must unpack to at most {max_bytes} bytes")
+                raise OhmweaveError(f"{called} must unpack to at most {max_bytes} bytes")
             named = {entry.filename.removesuffix(".npy"): entry for entry in entries}
             return {
                 name: _read_entry(archive, entry) for name, entry in named.items() if only in (None, name)
             }
     except OSError as error:
-        raise OhmweaveError(f"{what} {path} cannot be read: {error.strerror or error}") from None
+        raise OhmweaveError(f"{called} cannot be read: {error.strerror or error}") from None
     # RuntimeError is an encrypted member, NotImplementedError an unknown compression.
     except (
         zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, TypeError, SyntaxError,
         RuntimeError, NotImplementedError, OverflowError, lzma.LZMAError,
     ):  # fmt: skip
-        raise OhmweaveError(
-            f"{what} {path} must be an .npz of plain arrays, and is not or is damaged"
-        ) from None
+        raise OhmweaveError(f"{called} must be an .npz of plain arrays, and is not or is damaged") from None
 
 
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
@@ -88,6 +89,13 @@ def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
     """Write arrays compressed, with the same bytes for the same arrays; the file appears whole or not at all."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+
+def npz_bytes(arrays: Mapping[str, Any]) -> bytes:
+    """What `write_npz` writes."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, allow_pickle=False, **arrays)
+    return stream.getvalue()
 
 
 @contextlib.contextmanager

@@ -47,6 +47,7 @@ __all__ = [
     "SIMULATING",
     "Outcome",
     "Progress",
+    "compiled",
     "planned",
     "run",
 ]
@@ -86,6 +87,7 @@ def run(
     jobs: int = 1,
     copies: int | None = 1,
     mapping: str = AUTO,
+    program: Program | None = None,
     waves: Path | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
@@ -96,6 +98,7 @@ def run(
     jobs      simulations side by side, each with a share of the images
     copies    of the network on the chip, which take images in turn; None: as many as make it faster
     mapping   one of `ways.MAPPINGS`
+    program   of the network for the chip, compiled before, in place of `copies` and `mapping`
     waves     file for the waveforms of the simulation
     progress  told how far it is
     """
@@ -105,7 +108,7 @@ def run(
     # Also when only the golden model runs: the report is about a chip that the network fits.
     told = progress or _silent
     told(MAPPING, 0, 0)
-    chosen = planned(network, params, copies=copies, mapping=mapping)
+    chosen = program or planned(network, params, copies=copies, mapping=mapping)
     placed = _placed(chosen)
     if backend == GOLDEN and waves is not None:
         raise OhmweaveError("waveforms need a simulator, and the golden backend is none")
@@ -121,7 +124,8 @@ def run(
         if isinstance(chosen, Layers):
             measured = _run_layers(graph, chosen.tilings, images, chip)
         else:
-            measured = _run_pipeline(graph, _compiled(chosen, params), images, chip)
+            made = chosen if isinstance(chosen, Program) else compiled(chosen, params)
+            measured = _run_pipeline(graph, made, images, chip)
         told(CHECKING, 0, 0)
         expected = _expected(network, images, params).reshape(len(images), -1)
         mismatches = int((measured.logits.reshape(len(images), -1) != expected).any(axis=1).sum())
@@ -238,14 +242,17 @@ class _Chip:
             )
 
 
-def _compiled(chosen: Copies | Mapped, params: GroupParams) -> Program:
+def compiled(chosen: Copies | Mapped, params: GroupParams) -> Program:
+    """The program of a network that is on the chip as a whole."""
     if isinstance(chosen, Mapped):
         return chosen.program()
     return compile_chain(chosen.layers, params, copies=chosen.count)
 
 
-def _placed(chosen: Way) -> list[LayerUse]:
+def _placed(chosen: Way | Program) -> list[LayerUse]:
     """The layers and their PEs, of which nothing was measured."""
+    if isinstance(chosen, Program):
+        return [LayerUse(stage.name, None, None, len(stage.units)) for stage in chosen.stages]
     if isinstance(chosen, Mapped):
         counts = Counter(piece.stage.name for piece in chosen.pieces)
         return [LayerUse(name, None, None, pes) for name, pes in counts.items()]

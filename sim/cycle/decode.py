@@ -160,10 +160,10 @@ def _routes(unit: int, words: Mapping[int, int]) -> dict[SwitchOutput, SwitchInp
     told = layout.from_bits(_bits(words) & ((1 << layout.size) - 1))
     routes: dict[SwitchOutput, SwitchInput | Turns] = {}
     for output in SwitchOutput:
-        routes[output] = first = SwitchInput(told["first"][output])
+        routes[output] = first = _input(unit, told["first"][output])
         flits = told["flits"][output]
         if told["turns"] >> output & 1 and flits["first"]:
-            second = SwitchInput(told["second"][output])
+            second = _input(unit, told["second"][output])
             routes[output] = Turns(first, flits["first"], second, flits["second"])
     readers: dict[SwitchInput, set[SwitchInput | Turns]] = {}
     for source in routes.values():
@@ -176,6 +176,12 @@ def _routes(unit: int, words: Mapping[int, int]) -> dict[SwitchOutput, SwitchInp
                 f"the cycle model has outputs that share an input take the same turns, and those of PE {unit} do not"
             )
     return routes
+
+
+def _input(unit: int, code: int) -> SwitchInput:
+    if code > max(SwitchInput):
+        raise OhmweaveError(f"the switch of PE {unit} has no input {code}")
+    return SwitchInput(code)
 
 
 def _bits(words: Mapping[int, int]) -> int:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ohmweave.sim.network import Network
 
 __all__ = [
-    "FLOAT_MODELS", "MAPPINGS", "arch_option", "check_output_folder", "copies_option", "load_model", "mapping_option",
-    "model_argument", "out_option",
+    "FLOAT_MODELS", "MAPPINGS", "arch_option", "check_output_file", "check_output_folder", "copies_option",
+    "load_model", "mapping_option", "model_argument", "out_option",
 ]  # fmt: skip
 
 #: Float networks by name; the same as `ohmweave.sim.models.MODELS`, a test compares them.
@@ -103,3 +103,16 @@ def check_output_folder(folder: Path) -> None:
         raise OhmweaveError(f"--out {folder} must be a folder, and {existing} is none")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise OhmweaveError(f"--out {folder} cannot be written: {existing} is not writable")
+
+
+def check_output_file(path: Path) -> None:
+    """The same for a file, whose folder has to be there."""
+    import os
+
+    from ohmweave.sim.npz import replaceable
+
+    folder = replaceable(path).parent
+    if not folder.is_dir():
+        raise OhmweaveError(f"{path} cannot be written: {path.parent} is no folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OhmweaveError(f"{path} cannot be written: {path.parent} is not writable")

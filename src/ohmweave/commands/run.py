@@ -1,10 +1,12 @@
 """`ohmweave run`: a network on the netlist, checked against the golden model."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ohmweave.commands.compile import load_program
 from ohmweave.commands.float_options import FloatChoices, float_options, is_float, load_integers
 from ohmweave.commands.options import (
     arch_option,
@@ -56,6 +58,12 @@ EXIT_MISMATCH = 1
 )
 @copies_option
 @mapping_option
+@click.option(
+    "--program",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What `ohmweave compile` made of MODEL, which is then not laid out again; --arch is that chip.",
+)
 @out_option("Folder for result.json and logits.npy.")
 @click.option(
     "--waves", type=click.Path(path_type=Path), metavar="FILE", help="Write waveforms there (.vcd or .fst)."
@@ -70,6 +78,7 @@ def command(
     jobs: int,
     copies: int | None,
     mapping: str,
+    program: Path | None,
     out: Path,
     waves: Path | None,
     **choices: Any,
@@ -80,7 +89,10 @@ def command(
     quantised first, or `resnet18`, `resnet34` or `generator`. Prints a table, writes result.json and logits.npy into
     the output folder; the exit code is 1 if any image's outputs differ from the golden model's.
     """
-    architecture = load_architecture(arch)
+    if program is None:
+        saved, architecture = None, load_architecture(arch)
+    else:
+        saved, architecture = load_program(program, click.get_current_context())
     if is_float(model):
         check_output_folder(out)  # before the time that quantisation takes
 
@@ -92,20 +104,24 @@ def command(
 
     with progress_bars(Console(stderr=True)) as progress:
         network, sentences = load_integers(model, FloatChoices(**choices), progress)
+        if saved is not None:
+            saved.check_network(network, model)
         image_set = load_image_set(model, network, images, limit)
         check_output_folder(out)
-        outcome = run(
-            network,
-            image_set,
-            architecture.params,
-            arch=architecture.name,
-            backend=backend,
-            jobs=jobs,
-            copies=copies,
-            mapping=mapping,
-            waves=waves,
-            progress=progress,
-        )
+        with contextlib.nullcontext() if saved is None else saved.running():
+            outcome = run(
+                network,
+                image_set,
+                architecture.params,
+                arch=architecture.name,
+                backend=backend,
+                jobs=jobs,
+                copies=copies,
+                mapping=mapping,
+                program=None if saved is None else saved.program,
+                waves=waves,
+                progress=progress,
+            )
     # The files first: they are there also when nobody reads the table to its end.
     report.write(out, outcome.report, outcome.logits)
     console = output()
