@@ -1,16 +1,19 @@
-"""Writes the register tables of docs/blocks/host.md from their definition in rtl/host/register_map.py.
+"""Writes the register tables of docs/blocks/host.md from their definition in rtl/host/register_map.py, memory_map.py.
 
     python scripts/write_host_page.py
 
 The rest of the page is written by hand. A test compares the page with what this gives.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from ohmweave.rtl.host.register_map import COUNTERS, REGISTERS, Access, HostRegister
+from ohmweave.rtl.host.host_register import Access, HostRegister
+from ohmweave.rtl.host.memory_map import MEMORY_COUNTERS, MEMORY_REGISTERS
+from ohmweave.rtl.host.register_map import COUNTERS, REGISTERS
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "blocks" / "host.md"
-BEGIN = "<!-- Written by scripts/write_host_page.py from rtl/host/register_map.py. -->"
+BEGIN = "<!-- Written by scripts/write_host_page.py from rtl/host/register_map.py and memory_map.py. -->"
 END = "<!-- End of what the script writes. -->"
 
 ACCESS = {
@@ -27,7 +30,7 @@ def bits(low: int, width: int) -> str:
 
 def counter_words() -> set[str]:
     """Names of the registers that stand in the table of counters."""
-    return {name + suffix for name, _, _ in COUNTERS for suffix in ("", "_HIGH")}
+    return {name + suffix for name, _, _ in (*COUNTERS, *MEMORY_COUNTERS) for suffix in ("", "_HIGH")}
 
 
 def overview(registers: list[HostRegister]) -> list[str]:
@@ -47,22 +50,30 @@ def fields(registers: list[HostRegister]) -> list[str]:
     return lines
 
 
-def counters() -> list[str]:
+def counters(table: Iterable[tuple[str, int, str]]) -> list[str]:
     lines = ["| addresses | counter | counts |", "|---|---|---|"]
     lines += [
-        f"| 0x{address:03X}, 0x{address + 4:03X} | `{name}` | {text} |" for name, address, text in COUNTERS
+        f"| 0x{address:03X}, 0x{address + 4:03X} | `{name}` | {text} |" for name, address, text in table
     ]
     return lines
 
 
 def section() -> str:
-    """The registers, the fields of those, the counters."""
-    registers = [reg for reg in REGISTERS if reg.name not in counter_words()]
-    parts = [overview(registers), ["Fields:"], fields(registers)]
-    parts.append(
-        ["Counters of 64 bits: the lower word at the first address, the upper one (`…_HIGH`) at the second:"]
-    )
-    parts.append(counters())
+    """The registers, the fields of those, the counters; then those of memory."""
+    parts: list[list[str]] = []
+    for title, table, counted in (
+        ([], REGISTERS, COUNTERS),
+        (["### Registers of memory", "", "On a chip with memory only."], MEMORY_REGISTERS, MEMORY_COUNTERS),
+    ):
+        registers = [reg for reg in table if reg.name not in counter_words()]
+        parts += [title] if title else []
+        parts += [overview(registers), ["Fields:"], fields(registers)]
+        parts.append(
+            [
+                "Counters of 64 bits: the lower word at the first address, the upper one (`…_HIGH`) at the second:"
+            ]
+        )
+        parts.append(counters(counted))
     return "\n\n".join("\n".join(part) for part in parts)
 
 

@@ -17,6 +17,7 @@ from cocotbext.axi import (
 )
 
 from ohmweave.rtl.host.register_map import fields, register
+from ohmweave.rtl.memory.descriptors import Copy
 
 __all__ = ["Host"]
 
@@ -111,13 +112,27 @@ class Host:
             await event.wait()
             assert event.data.resp == AxiResp.OKAY
 
-    async def send(self, flits: Sequence[int]) -> None:
-        """Give the source a frame to send."""
-        await self.images.send(AxiStreamFrame(list(flits)))
+    async def send(self, flits: Sequence[int], to: int | None = None) -> None:
+        """Give the source a frame to send, and to which point, where there are several."""
+        await self.images.send(AxiStreamFrame(list(flits), tdest=to))
 
     async def frame(self) -> list[int]:
         """The next frame of results."""
         return list((await self.results.recv()).tdata)
+
+    async def copy(self, kind: int, address: int, length: int, *, to: int = 0, ends: bool = False) -> None:
+        """Queue a copy of memory, once there is room for it."""
+        await self.write("COPY_ADDRESS", address)
+        await self.write("COPY_LENGTH", length)
+        room = "load_room" if kind in (Copy.LOAD, Copy.CONFIGURE) else "store_room"
+        while not fields("COPY_STATUS", await self.read("COPY_STATUS"))[room]:
+            pass
+        await self.write("COPY", kind | ends << 7 | to << 8)
+
+    async def until_copied(self) -> None:
+        """Wait for the end of all copies."""
+        while not fields("COPY_STATUS", await self.read("COPY_STATUS"))["idle"]:
+            pass
 
     async def until_idle(self) -> None:
         while not (await self.status())["idle"]:

@@ -23,26 +23,37 @@ def pauses(probability: float, seed: int) -> Iterator[bool]:
 
 
 class AXIMemory:
-    """`size` bytes behind port `bus` of `dut`.
+    """`size` bytes behind a port of `dut`.
 
+    port, separator        its name, and what stands between that and a signal's
     bad_reads, bad_writes  number of a line of `line` bytes → the response to it; reads fail in beat `bad_beat`
     bad_lasts              lines whose `rlast` comes a beat too early
     bursts                 what was asked for: ("r" or "w", address, beats)
     """
 
-    def __init__(self, dut: Any, *, size: int, line: int, bad_beat: int = 0):
+    def __init__(
+        self,
+        dut: Any,
+        *,
+        size: int,
+        line: int,
+        bad_beat: int = 0,
+        port: str = "bus",
+        separator: str = "__",
+    ):
         logging.getLogger("cocotb." + dut._name).setLevel(logging.WARNING)
         for channel in CHANNELS:
-            logging.getLogger(f"cocotb.{dut._name}.bus__{channel}").setLevel(logging.WARNING)
-        logging.getLogger(f"cocotb.{dut._name}.bus").setLevel(logging.ERROR)
+            logging.getLogger(f"cocotb.{dut._name}.{port}{separator}{channel}").setLevel(logging.WARNING)
+        logging.getLogger(f"cocotb.{dut._name}.{port}").setLevel(logging.ERROR)
         self._dut = dut
+        self._prefix = port + separator
         self.line = line
         self.bad_beat = bad_beat
         self.bad_reads: dict[int, AxiResp] = {}
         self.bad_writes: dict[int, AxiResp] = {}
         self.bad_lasts: set[int] = set()
         self.bursts: list[tuple[str, int, int]] = []
-        self.ram = AxiRam(AxiBus.from_prefix(dut, "bus", bus_separator="__"), dut.clk, dut.rst, size=size)
+        self.ram = AxiRam(AxiBus.from_prefix(dut, port, bus_separator=separator), dut.clk, dut.rst, size=size)
         self._hook_reads()
         self._hook_writes()
 
@@ -132,7 +143,7 @@ class AXIMemory:
         side.ar_channel.recv = later
 
     def signal(self, name: str) -> Any:
-        return getattr(self._dut, f"bus__{name}")
+        return getattr(self._dut, self._prefix + name)
 
     async def check_rules(self) -> None:
         """For ever: what is offered stays offered and unchanged until it is taken; bursts are lines, within 4 KiB."""

@@ -1,13 +1,13 @@
 """From the host into the chip: images, checked for the length of their frames, and configuration between them."""
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import enum, stream
-from amaranth.lib.wiring import Component, In, Out, connect, flipped
+from amaranth.lib import data, enum, stream
+from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.check import whole
 from ohmweave.rtl.flit import CONFIG_BITS, FlitLayout, flit_stream
 from ohmweave.rtl.host.axi_stream import AXIStream
-from ohmweave.rtl.host.register_map import REGISTER_BITS
+from ohmweave.rtl.host.host_register import REGISTER_BITS
 from ohmweave.rtl.host.stream_slice import StreamSlice
 
 __all__ = ["FlitInput"]
@@ -32,16 +32,19 @@ class FlitInput(Component):
 
     Latency: 1 cycle. Throughput: 1 flit a cycle.
 
-    Parameters: link_bits, of a flit, 16 to 64.
+    Parameters: link_bits, of a flit, 16 to 64; points where images enter the chip, 1 to 256.
 
     Ports
     -----
-    images : In(AXIStream(link_bits))
-        `tready` depends on registers only.
+    images : In(AXIStream(link_bits, dest_bits))
+        `tready` depends on registers only. With several points `tdest` says at which the flit enters; the same for all
+        flits of a frame.
     config : In(stream(16))
         Configuration flits; `ready` depends on registers only.
     o : Out(flit_stream(link_bits))
         Registered.
+    to : Out(range(points))
+        Where the flit at `o` is to enter; configuration at point 0.
     enable : In(1)
         While it is 0, no image is let in.
     length : In(32)
@@ -64,17 +67,20 @@ class FlitInput(Component):
     Raises
     ------
     TypeError
-        `link_bits` is no whole number of its range.
+        `link_bits` or `points` is no whole number of its range.
     """
 
-    def __init__(self, *, link_bits: int):
+    def __init__(self, *, link_bits: int, points: int = 1):
         whole("FlitInput link_bits", link_bits, CONFIG_BITS, 64, error=TypeError)
+        whole("FlitInput points", points, 1, 256, error=TypeError)
         self._link_bits = link_bits
+        self._points = points
         super().__init__(
             {
-                "images": In(AXIStream(link_bits)),
+                "images": In(AXIStream(link_bits, (points - 1).bit_length())),
                 "config": In(stream.Signature(CONFIG_BITS)),
                 "o": Out(flit_stream(link_bits)),
+                "to": Out(range(points)),
                 "enable": In(1),
                 "length": In(REGISTER_BITS),
                 "start": In(1),
@@ -94,12 +100,18 @@ class FlitInput(Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.slice = slice_ = StreamSlice(shape=FlitLayout(self._link_bits))
-        connect(m, slice_.o, flipped(self.o))
+        shape = data.StructLayout({"flit": FlitLayout(self._link_bits), "to": range(self._points)})
+        m.submodules.slice = slice_ = StreamSlice(shape=shape)
+        dest = self.images.tdest if self._points > 1 else 0
         m.d.comb += [
+            self.o.valid.eq(slice_.o.valid),
+            self.o.payload.eq(slice_.o.p.flit),
+            self.to.eq(slice_.o.p.to),
+            slice_.o.ready.eq(self.o.ready),
             slice_.i.valid.eq(self.config.valid | self.taken),
-            slice_.i.p.config.eq(self.config.valid),
-            slice_.i.p.data.eq(Mux(self.config.valid, self.config.payload, self.images.tdata)),
+            slice_.i.p.flit.config.eq(self.config.valid),
+            slice_.i.p.flit.data.eq(Mux(self.config.valid, self.config.payload, self.images.tdata)),
+            slice_.i.p.to.eq(Mux(self.config.valid, 0, dest)),
             self.config.ready.eq(slice_.i.ready),
             self.images.tready.eq(
                 self.enable & self.running & ~self.packet_open & ~self.config.valid & slice_.i.ready

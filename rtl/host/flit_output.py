@@ -6,7 +6,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.check import whole
 from ohmweave.rtl.host.axi_stream import AXIStream
-from ohmweave.rtl.host.register_map import REGISTER_BITS
+from ohmweave.rtl.host.host_register import REGISTER_BITS
 from ohmweave.rtl.host.stream_slice import StreamSlice
 
 __all__ = ["FlitOutput"]

@@ -1,17 +1,23 @@
 """The host's registers, defined once: the hardware, the tests and the table of docs/blocks/host.md are made of it."""
 
-import enum
-from collections.abc import Iterable
-from dataclasses import dataclass
+from ohmweave.rtl.host.host_register import (
+    REGISTER_BITS,
+    RO,
+    RW,
+    W1C,
+    WO,
+    BitField,
+    HostRegister,
+    counter_registers,
+    halves,
+    whole_field,
+)
+from ohmweave.rtl.host.memory_map import MEMORY_REGISTERS
 
-__all__ = [
-    "ADDRESS_BITS", "COUNTERS", "IDENTITY", "MAP_VERSION", "REGISTERS", "Access", "BitField", "HostRegister",
-    "fields", "place", "register",
-]  # fmt: skip
+__all__ = ["ADDRESS_BITS", "COUNTERS", "IDENTITY", "MAP_VERSION", "REGISTERS", "fields", "place", "register"]
 
 #: A page of 4 KiB.
 ADDRESS_BITS = 12
-REGISTER_BITS = 32
 #: "ohmw".
 IDENTITY = 0x6F68_6D77
 #: Upper half: changes that old software cannot live with; lower half: additions.
@@ -19,60 +25,6 @@ MAP_VERSION = 0x0001_0000
 #: Cycles after which a write to CONFIG that the chip does not take is given up, unless the host says otherwise.
 DEFAULT_CONFIG_WAIT = 1 << 20
 
-
-class Access(enum.Enum):
-    """What a host may do with a register; its other accesses are answered with SLVERR, save that all can be read."""
-
-    READ_ONLY = "ro"
-    READ_WRITE = "rw"
-    WRITE_ONLY = "wo"
-    CLEAR = "w1c"
-
-
-@dataclass(frozen=True)
-class BitField:
-    """Bits `low` … `low` + `width` - 1 of a register."""
-
-    name: str
-    low: int
-    width: int
-    text: str
-    reset: int = 0
-
-    @property
-    def mask(self) -> int:
-        """The field's bits, in place."""
-        return ((1 << self.width) - 1) << self.low
-
-
-@dataclass(frozen=True)
-class HostRegister:
-    """A register of 32 bits at a byte address; bits of no field read as 0 and ignore what is written."""
-
-    name: str
-    address: int
-    access: Access
-    text: str
-    fields: tuple[BitField, ...]
-
-    def field(self, name: str) -> BitField:
-        """The field of a name; `KeyError` if there is none."""
-        for field in self.fields:
-            if field.name == name:
-                return field
-        raise KeyError(name)
-
-
-def _whole(text: str, width: int = REGISTER_BITS, reset: int = 0) -> tuple[BitField, ...]:
-    """A register of one field."""
-    return (BitField("value", 0, width, text, reset),)
-
-
-def _halves(low: tuple[str, str], high: tuple[str, str]) -> tuple[BitField, ...]:
-    return (BitField(low[0], 0, 16, low[1]), BitField(high[0], 16, 16, high[1]))
-
-
-RO, RW, WO, W1C = Access.READ_ONLY, Access.READ_WRITE, Access.WRITE_ONLY, Access.CLEAR
 
 #: Name, first address and meaning of the counters of 64 bits, in the order of the hardware's sources; then a PE's.
 COUNTERS = (
@@ -95,19 +47,11 @@ COUNTERS = (
 )
 
 
-def _counters() -> Iterable[HostRegister]:
-    for name, address, text in COUNTERS:
-        low = _whole("bits 31:0; this read latches the upper ones")
-        yield HostRegister(name, address, RO, f"{text[0].upper()}{text[1:]}.", low)
-        high = _whole("bits 63:32, as latched when a lower word was last read")
-        yield HostRegister(f"{name}_HIGH", address + 4, RO, f"Upper word of {name}.", high)
-
-
 REGISTERS = (
-    HostRegister("ID", 0x000, RO, 'Says that this is such a chip: "ohmw".', _whole(f"0x{IDENTITY:08X}")),
+    HostRegister("ID", 0x000, RO, 'Says that this is such a chip: "ohmw".', whole_field(f"0x{IDENTITY:08X}")),
     HostRegister(
         "VERSION", 0x004, RO, "Version of this map.",
-        _halves(("minor", "registers or fields were added"), ("major", "old software does not fit")),
+        halves(("minor", "registers or fields were added"), ("major", "old software does not fit")),
     ),
     HostRegister(
         "CHIP", 0x008, RO, "The chip.",
@@ -118,7 +62,7 @@ REGISTERS = (
         ),
     ),
     HostRegister(
-        "ARRAY", 0x00C, RO, "The arrays.", _halves(("rows", "wordlines"), ("cols", "bitlines, without a reference"))
+        "ARRAY", 0x00C, RO, "The arrays.", halves(("rows", "wordlines"), ("cols", "bitlines, without a reference"))
     ),
     HostRegister(
         "CELLS", 0x010, RO, "Their cells and converters.",
@@ -132,7 +76,7 @@ REGISTERS = (
     ),
     HostRegister(
         "READS", 0x014, RO, "Reads of an array.",
-        _halves(("colmux", "columns that share a sense unit"), ("read_cycles", "cycles of a read")),
+        halves(("colmux", "columns that share a sense unit"), ("read_cycles", "cycles of a read")),
     ),
     HostRegister(
         "BUFFER", 0x018, RO, "A convolution buffer.",
@@ -204,33 +148,33 @@ REGISTERS = (
     ),
     HostRegister(
         "IMAGE_FLITS", 0x050, RW, "Length of a frame at `images`; SLVERR unless the chip has no work.",
-        _whole("flits of a frame"),
+        whole_field("flits of a frame"),
     ),
     HostRegister(
         "RESULT_FLITS", 0x054, RW, "Length of a frame at `results`; SLVERR unless the chip has no work.",
-        _whole("flits of a frame: the last of each has `tlast`"),
+        whole_field("flits of a frame: the last of each has `tlast`"),
     ),
     HostRegister(
         "CONFIG", 0x058, WO,
         "Sends a configuration flit; the answer comes once the chip has room for it. Needs the strobes of bytes 0 and "
         "1, SLVERR with one of them.",
-        _whole("the flit", 16),
+        whole_field("the flit", 16),
     ),
     HostRegister(
         "CONFIG_WAIT", 0x05C, RW, "How long a write to CONFIG may wait, before it is answered with SLVERR.",
-        _whole("cycles; 0: for ever", reset=DEFAULT_CONFIG_WAIT),
+        whole_field("cycles; 0: for ever", reset=DEFAULT_CONFIG_WAIT),
     ),
     HostRegister(
         "PE_SELECT", 0x060, RW, "The PE that PE_BUSY counts; SLVERR for a number that no PE has.",
-        _whole("its number", 16),
+        whole_field("its number", 16),
     ),
-    *_counters(),
+    *counter_registers(COUNTERS),
 )  # fmt: skip
 
 
 def register(name: str) -> HostRegister:
     """The register of a name; `KeyError` if there is none."""
-    for candidate in REGISTERS:
+    for candidate in (*REGISTERS, *MEMORY_REGISTERS):
         if candidate.name == name:
             return candidate
     raise KeyError(name)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Const, Module, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -12,15 +12,13 @@ from ohmweave.rtl.fault import Fault
 from ohmweave.rtl.flit import CONFIG_BITS
 from ohmweave.rtl.host.axi_lite import RegisterAccess
 from ohmweave.rtl.host.event_counters import COUNTER_BITS
+from ohmweave.rtl.host.host_register import REGISTER_BITS, Access, HostRegister, register_word
 from ohmweave.rtl.host.register_map import (
     ADDRESS_BITS,
     COUNTERS,
     IDENTITY,
     MAP_VERSION,
-    REGISTER_BITS,
     REGISTERS,
-    Access,
-    HostRegister,
     place,
     register,
 )
@@ -86,6 +84,8 @@ class HostRegisters(Component):
     ended_out : In(1)
         The last flit of a result leaves in this cycle.
     fault : In(Fault)
+    working : Out(1)
+        The chip has work: images are let in, or results are to come.
     counting : Out(1)
         The chip has work, and no error: CYCLES counts.
     count_select, count_request : Out
@@ -100,7 +100,7 @@ class HostRegisters(Component):
             "running", "damaged", "packet_open", "flit_waits", "result_waits", "reading", "in_frame", "begun",
             "early", "late", "ended_out", "counted",
         )  # fmt: skip
-        outputs = ("start", "stop", "reset", "abort", "counting", "count_request")
+        outputs = ("start", "stop", "reset", "abort", "working", "counting", "count_request")
         super().__init__(
             {
                 "access": In(RegisterAccess(ADDRESS_BITS - 2)),
@@ -118,7 +118,7 @@ class HostRegisters(Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         pending = Signal(16)
-        working = Signal()
+        working = self.working
         errors = {name: Signal(name=f"error_{name}") for name in _ERRORS}
         stored = {
             reg.name: Signal(field.width, init=field.reset, name=reg.name.lower())
@@ -205,7 +205,7 @@ class HostRegisters(Component):
                     elif reg.name.removesuffix("_HIGH") in names:
                         m.d.comb += access.read_data.eq(high)
                     else:
-                        m.d.comb += access.read_data.eq(_word(reg, values[reg.name]))
+                        m.d.comb += access.read_data.eq(register_word(reg, values[reg.name]))
         with m.If(self.count_request & self.counted):
             m.d.sync += high.eq(self.count[REGISTER_BITS:])
 
@@ -288,17 +288,3 @@ class HostRegisters(Component):
                 m.d.sync += waited.eq(waited + 1)
         with m.Else():
             m.d.comb += access.write_error.eq(access.write_mask[0] | access.write_mask[8])
-
-
-def _word(reg: HostRegister, values: Mapping[str, Any]) -> Value:
-    """A register as it is read."""
-    assert set(values) == {field.name for field in reg.fields}, reg.name
-    parts: list[Value] = []
-    for field in sorted(reg.fields, key=lambda field: field.low):
-        filled = sum(len(part) for part in parts)
-        value = values[field.name]
-        if isinstance(value, int):
-            value = Const(value, field.width)
-        parts += [Const(0, field.low - filled), value]
-        assert len(value) == field.width, f"{reg.name}.{field.name}"
-    return Cat(*parts)

@@ -12,7 +12,7 @@ from ohmweave.errors import OhmweaveError
 
 __all__ = [
     "AXIParams", "ArrayParams", "BufferParams", "CacheArrayParams", "CacheParams", "DMAParams", "GroupParams",
-    "PEParams",
+    "MemoryParams", "PEParams",
 ]  # fmt: skip
 
 #: Sides of a window: rows and columns, or one number for both.
@@ -452,3 +452,32 @@ class DMAParams:
             )
         power("descriptors", self.descriptors, 2, 16)
         whole("ahead", self.ahead, 1, 1023)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryParams:
+    """Memory behind a chip: its cache, its port, and what copies between it and the chip.
+
+    cache, axi          the cache, the port to memory
+    descriptors, ahead  of the engine that loads and of the one that stores, as in `DMAParams`
+    queue_words         words of the cache's port that wait in front of each point where data enter the chip
+    """
+
+    cache: CacheParams = CacheParams()
+    axi: AXIParams = AXIParams()
+    descriptors: int = 4
+    ahead: int = 16
+    queue_words: int = 256
+
+    def __post_init__(self) -> None:
+        power("queue_words", self.queue_words, 2, 4096)
+        if self.cache.port_bits < max(LINK_BITS):
+            raise OhmweaveError(
+                f"port_bits must be at least {max(LINK_BITS)} for the memory of a chip, not {self.cache.port_bits}"
+            )
+        # Checks what is left.
+        assert self.engine(min(LINK_BITS)).descriptors == self.descriptors
+
+    def engine(self, link_bits: int) -> DMAParams:
+        """A copy engine with flits of so many bits."""
+        return DMAParams(link_bits=link_bits, descriptors=self.descriptors, ahead=self.ahead)

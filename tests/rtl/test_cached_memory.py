@@ -86,7 +86,9 @@ def test_full_size(tmp_path: Path) -> None:
 def test_lint_and_black_boxes(tmp_path: Path) -> None:
     """The Verilog that is given to others is clean under Verilator's lint, with the arrays as black boxes, too."""
     params, axi = CASES["small"]
-    netlist = emit_rtlil(MemorySystem(cache=params, axi=axi, engines=[DMAParams(link_bits=16)] * 2), "memory_system")
+    netlist = emit_rtlil(
+        MemorySystem(cache=params, axi=axi, engines=[DMAParams(link_bits=16)] * 2), "memory_system"
+    )
     (tmp_path / "memory_system.v").write_text(emit_verilog(netlist))
     (tmp_path / "arrays.v").write_text(
         "\n".join(verilog_model(macro.model) for macro in netlist.macros.values())

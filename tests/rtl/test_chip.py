@@ -1,13 +1,11 @@
 """The whole chip behind its AXI ports, on Verilator and Icarus: a compiled network, programmed by register writes."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ohmweave.errors import OhmweaveError
 from ohmweave.presets import PRESETS
 from ohmweave.rtl.chip import Chip
 from ohmweave.rtl.config_map import Region
@@ -95,9 +93,3 @@ def test_ports() -> None:
     expected = {f"images_{name}" for name in stream} | {f"results_{name}" for name in stream}
     expected |= {f"registers_{name}" for name in lite} | {"clk", "rst"}
     assert {port.strip() for port in ports} == expected
-
-
-def test_one_stream_of_images() -> None:
-    sentence = "a chip with AXI interfaces must have one stream of images and 1 entry, not 4"
-    with pytest.raises(OhmweaveError, match=f"^{sentence}$"):
-        Chip(params=replace(PARAMS, entries=4))

@@ -18,8 +18,9 @@ from ohmweave.rtl.host.axi_stream import AXIStream
 from ohmweave.rtl.host.event_counters import EventCounters
 from ohmweave.rtl.host.flit_input import FlitInput
 from ohmweave.rtl.host.flit_output import FlitOutput
+from ohmweave.rtl.host.host_register import Access
 from ohmweave.rtl.host.port import HostPort
-from ohmweave.rtl.host.register_map import ADDRESS_BITS, REGISTERS, Access, fields, place, register
+from ohmweave.rtl.host.register_map import ADDRESS_BITS, REGISTERS, fields, place, register
 from ohmweave.rtl.netlist import emit_rtlil, emit_verilog
 from ohmweave.testbench.runner import SIMULATORS, TOP, available, run_testbench
 
