@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from ohmweave.params import GroupParams
+from ohmweave.rtl.activity import ActivityLayout
 from ohmweave.rtl.fault import Fault
 from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.netlist import instantiate
@@ -74,6 +75,7 @@ class PEGroup(Component):
     entry_i   with several entries: data to each of them, while it is open
     host_out  data from the root of the collection tree
     busy      one bit a PE: its array is reading
+    activity  what each PE does in this cycle, and over which links a flit of data goes; `links.links` has their names
     fault     the instruction that a PE could not execute, of the PE with the lowest number; a cycle later
 
     Latency: 2 cycles a node of a tree, 1 cycle an entry, 2 cycles a frame buffer, 2 cycles a PE's switch.
@@ -89,6 +91,7 @@ class PEGroup(Component):
                 **(entries if params.entries > 1 else {}),
                 "host_out": Out(stream.Signature(params.pe.link_bits)),
                 "busy": Out(params.pes),
+                "activity": Out(ActivityLayout(params)),
                 "fault": Out(Fault),
             }
         )
@@ -100,7 +103,7 @@ class PEGroup(Component):
             instantiate(m, platform, f"pe_{n}", "pe", lambda: PE(params=params.pe)) for n in range(params.pes)
         ]
         for n, pe in enumerate(pes):
-            m.d.comb += [pe.unit.eq(n), self.busy[n].eq(pe.busy)]
+            m.d.comb += [pe.unit.eq(n), self.busy[n].eq(pe.busy), self.activity.pes[n].eq(pe.activity)]
             self._join_neighbours(m, pes, n)
         # The last assignment counts.
         for pe in reversed(pes):
@@ -131,7 +134,15 @@ class PEGroup(Component):
                 node = instantiate(
                     m, platform, f"node_{level}_{index}", "tree_node", lambda: TreeNode(link_bits=link_bits)
                 )
-                m.d.comb += node.unit.eq(node_unit(level, index))
+                m.d.comb += [
+                    node.unit.eq(node_unit(level, index)),
+                    self.activity.nodes[node_unit(level, index) - FIRST_NODE_UNIT].eq(
+                        Cat(
+                            node.down.valid & node.down.ready & ~node.down.p.config,
+                            node.up_o.valid & node.up_o.ready,
+                        )
+                    ),
+                ]
                 if level:
                     parent = levels[-1][index // RADIX]
                     self._join_parent(m, platform, crossbar, level, index, parent, node.down, node.up_o)

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from ohmweave.params import PEParams
+from ohmweave.rtl.activity import STATES, PEActivity, PEState
 from ohmweave.rtl.arithmetic.half import ArithmeticHalf
 from ohmweave.rtl.arithmetic.layouts import ArithmeticConfig
 from ohmweave.rtl.array_loader import ArrayLoader
@@ -91,6 +92,7 @@ class PE(Component):
     mesh_o      data flits to them
     collection  data flits to the collection tree
     busy        the array is reading
+    activity    what the PE does in this cycle (`PEState`), and the links over which a flit of data goes
     fault       an instruction could not be executed; it stays until the stage is disabled
 
     Throughput: a window takes B·S·P·read_cycles cycles, B blocks of results, S slices of a weight, P planes of an
@@ -108,6 +110,7 @@ class PE(Component):
                 "mesh_o": Out(link).array(NEIGHBOURS),
                 "collection": Out(link),
                 "busy": Out(1),
+                "activity": Out(PEActivity()),
                 "fault": Out(Fault),
             }
         )
@@ -133,11 +136,14 @@ class PE(Component):
             connect(m, flipped(self.mesh_i[side]), switch.i[SwitchInput.NORTH - 1 + side])
             connect(m, switch.o[SwitchOutput.NORTH + side], flipped(self.mesh_o[side]))
         connect(m, switch.o[SwitchOutput.COLLECTION], flipped(self.collection))
+        moves = Cat(link.valid & link.ready for link in (*self.mesh_o, self.collection, receiver.data))
 
-        self._data_path(m, platform, switch, demux, stage.value)
+        self._data_path(m, platform, switch, demux, stage.value, moves)
         return m
 
-    def _data_path(self, m: Module, platform: object, switch: Switch, demux: ConfigDemux, stage: Any) -> None:
+    def _data_path(
+        self, m: Module, platform: object, switch: Switch, demux: ConfigDemux, stage: Any, moves: Value
+    ) -> None:
         params = self._params
         clear = Signal()
         m.d.comb += clear.eq(~stage.enable)
@@ -226,6 +232,27 @@ class PE(Component):
         connect(m, side.o, arithmetic.side)
         connect(m, arithmetic.out, sender.i)
         connect(m, sender.o, switch.i[SwitchInput.CORE - 1])
+
+        # What the PE does. Of registers alone, as the switch's ready is: while nothing happens, nothing changes here.
+        stuck = arithmetic.out.valid & ~sender.i.ready
+        lacks = Signal()
+        m.d.comb += lacks.eq(
+            (arithmetic.needs_side & ~side.o.valid) | (arithmetic.needs_window & ~arithmetic.window.valid)
+        )
+        does: Value = Const(1 << PEState.INPUT, len(STATES))
+        # The first of them that is so.
+        for state, condition in reversed(
+            (
+                (PEState.READ, reram.busy),
+                (PEState.OFF, ~stage.enable),
+                (PEState.COMPUTE, arithmetic.busy & ~stuck & ~lacks),
+                (PEState.OUTPUT, stuck | (sender.o.valid & ~sender.o.ready)),
+                (PEState.NEIGHBOUR, lacks),
+            )
+        ):
+            does = Mux(condition, (1 << state) & (1 << len(STATES)) - 1, does)
+        # No `with m.If`: Icarus would not begin a process of signals that have not changed since the start.
+        m.d.comb += self.activity.eq(Cat(does[: len(STATES)], moves))
 
         m.d.comb += [
             self.fault.unit.eq(self.unit),

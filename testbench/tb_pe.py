@@ -1,6 +1,7 @@
 """Processing element: stages of every kind through its ports, each flit compared; resets, faults, times."""
 
 import json
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ INPUTS = ["tree", *(f"mesh_i__{side}" for side in range(4))]
 OUTPUTS = ["collection", *(f"mesh_o__{side}" for side in range(4))]
 #: Cycles in which nothing comes any more: longer than a window and its instructions take.
 QUIET = 400
+#: Bits of `activity` that say what the PE does: it reads, computes, waits for its output, a neighbour, pixels.
+STATES = 5
 
 
 class Bench:
@@ -30,6 +33,7 @@ class Bench:
         self.job: dict[str, Any] = {}
         self.silent: list[str] = []
         self.running = False
+        self.did: Counter[int] = Counter()
 
     async def begin(self, name: str) -> dict[str, Any]:
         """Reset, and program the array for a job."""
@@ -46,6 +50,7 @@ class Bench:
             await start(dut)
             self.running = True
             cocotb.start_soon(self.watch())
+            cocotb.start_soon(self.account())
         await self.change(name)
         return self.job
 
@@ -65,6 +70,26 @@ class Bench:
             await RisingEdge(self.dut.clk)
             for port in self.silent:
                 assert not getattr(self.dut, f"{port}__valid").value, f"something leaves by {port}"
+
+    async def account(self) -> None:
+        """What `activity` says is one thing in each cycle, a read while the PE is busy, and the flits of the ports."""
+        dut = self.dut
+        links = [f"mesh_o__{side}" for side in range(4)] + ["collection", "tree"]
+        while True:
+            await RisingEdge(dut.clk)
+            await ReadOnly()
+            activity = int(dut.activity.value)
+            state, flits = activity & (1 << STATES) - 1, activity >> STATES
+            assert state & (state - 1) == 0, f"several things at once: {state:#b}"
+            assert (state == 1) == bool(int(dut.busy.value))
+            for n, link in enumerate(links):
+                moves = int(getattr(dut, f"{link}__valid").value) and int(
+                    getattr(dut, f"{link}__ready").value
+                )
+                if moves and link == "tree":
+                    moves = not int(dut.tree__payload.value) >> CASE["link_bits"]
+                assert bool(moves) == bool(flits >> n & 1), link
+            self.did[state] += 1
 
     async def send(self, flits: list[int]) -> None:
         await StreamSource(self.dut, "tree").run(flits)
@@ -130,6 +155,27 @@ async def every_kind(dut: Any) -> None:
         assert bench.fault is None
         await bench.nothing(40)
         await bench.send(bench.job["disable"])
+    # Off, and each of the five things that a PE can do.
+    assert set(bench.did) == {0, *(1 << n for n in range(STATES))}
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def what_it_waits_for(dut: Any) -> None:
+    """Slow results, slow pixels, slow partial sums: each shows in its own state, and in that more than at full pace."""
+    bench = Bench(dut)
+    waits = {}
+    for name, state in (("relu", 2), ("last of three", 3), ("relu", 4)):
+        counts = []
+        for pace in ((0.0, 0.0), (0.0, 0.95) if state == 2 else (0.9, 0.0)):
+            await bench.begin(name)
+            await bench.send(bench.job["config"])
+            bench.did.clear()
+            await bench.frames(2, pace, seed=5)
+            counts.append(bench.did[1 << state])
+        waits[name, state] = counts
+    print(waits)
+    for (name, state), (before, after) in waits.items():
+        assert after > before + 20, (name, state, before, after)
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

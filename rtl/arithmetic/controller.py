@@ -56,7 +56,7 @@ class Controller(Component):
     waits; `result_src`: the buffer that the result comes from; `result_more`: another waits behind it; `result_taken`,
     `pixel_taken`: the half takes a vector, the buffer a pixel; `take_result`, `take_window`: the controller takes one;
     `load`: valid, src, with, vector, row, count and pixel (of the window) of what `issue` has next; `issue`; `busy`: a
-    body, or an instruction of one, is under way; `error`.
+    body, or an instruction of one, is under way; `wants_window`: the instruction being decoded names WINDOW; `error`.
     """
 
     def __init__(self, *, params: PEParams):
@@ -89,6 +89,7 @@ class Controller(Component):
                 "load": Out(load),
                 "issue": Out(stream.Signature(IssueLayout(params))),
                 "busy": Out(1),
+                "wants_window": Out(1),
                 "error": Out(ErrorLayout(params.arithmetic_program)),
             }
         )
@@ -135,6 +136,7 @@ class Controller(Component):
             repeated.eq(execute & (a.batch == Batch.WINDOW)),
             final.eq(~repeated | (pixel == self.config.last_window_pixel)),
             done.eq(go & final),
+            self.wants_window.eq(valid & execute & names_window),
         ]
         with m.If(valid & ~legal & ~place.probe):
             m.d.sync += [self.error.valid.eq(1), self.error.index.eq(place.index), valid.eq(0)]

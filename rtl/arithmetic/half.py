@@ -61,6 +61,9 @@ class ArithmeticHalf(Component):
         Vectors for the network.
     busy : Out(1)
         An instruction is under way; a vector that waits does not count.
+    needs_side, needs_window : Out(1)
+        With no instruction in the lanes, the next one names SIDE, or WINDOW: it waits for as long as none is there.
+        Of registers alone.
     error : Out(ErrorLayout(params.arithmetic_program))
         An illegal instruction was met, until `clear`; nothing more is executed.
 
@@ -101,6 +104,8 @@ class ArithmeticHalf(Component):
                 "pixel": Out(stream.Signature(buffer.lanes * buffer.act_bits)),
                 "out": Out(stream.Signature(OutputLayout(params))),
                 "busy": Out(1),
+                "needs_side": Out(1),
+                "needs_window": Out(1),
                 "error": Out(ErrorLayout(params.arithmetic_program)),
             }
         )
@@ -207,6 +212,8 @@ class ArithmeticHalf(Component):
             controller.result_taken.eq(issue.ready & issue.p.final & named_result),
             self.result.ready.eq(controller.result_taken | controller.take_result),
             self.side.ready.eq(issue.ready & issue.p.final & named_side),
+            self.needs_side.eq(~flight.valid & issue.valid & named_side),
+            self.needs_window.eq(~flight.valid & ~issue.valid & controller.wants_window),
         ]
         forward = Signal(VectorLayout(params))
         with m.If(issue.valid):

@@ -25,7 +25,7 @@ from ohmweave.sim.backends.toolchain import (
     template,
     yosys_version,
 )  # fmt: skip
-from ohmweave.sim.backends.verilog import entries
+from ohmweave.sim.backends.verilog import counted_port, entries
 from ohmweave.sim.cache import cached, content_key
 
 __all__ = ["WAVES", "build", "simulate"]
@@ -57,8 +57,9 @@ def simulate(
     executable = build(design, gated=gated, waves=waves is not None)
     arguments = [] if waves is None else [waves]
     return run_native(
-        [executable], job, arguments, jobs=1 if waves else jobs, started=started, progress=progress
-    )
+        [executable], job, arguments, jobs=1 if waves else jobs, started=started, progress=progress,
+        params=source.params,
+    )  # fmt: skip
 
 
 def build(design: Design, *, gated: bool = True, waves: bool = False) -> Path:
@@ -117,7 +118,9 @@ def _write_sources(work: Path, design: Design, *, gated: bool, waves: bool) -> N
     runtime = (cxxrtl_include() / RUNTIME).read_text()
     (work / RUNTIME).write_text(fast_header(runtime, template("expressions.h")))
     (work / "driver.h").write_text(template("driver.h", RESET_CYCLES=RESET_CYCLES))
-    (work / "main.cc").write_text(template("cxxrtl_main.cc", ENTRIES=cases(entries(design))))
+    (work / "main.cc").write_text(
+        template("cxxrtl_main.cc", ENTRIES=cases(entries(design)), COUNTED=counted_port(design))
+    )
     (work / "design.h").write_text(
         f"{design.header}\n"
         f'#include "part{len(parts) - 1}.h"\n'

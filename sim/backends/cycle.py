@@ -51,13 +51,16 @@ def simulate(
     words = [
         part[: count * per_frame].reshape(count, per_frame) for part, count in zip(came, counts, strict=True)
     ]
+    found = times[counts[0]].counts
     if progress:
         progress(len(job.frames), len(job.frames))
     return Result(
         outputs=np.concatenate(words).astype(job.frames.dtype),
         first_in=np.concatenate([times[count].first_in for count in counts]),
         last_out=np.concatenate([times[count].last_out for count in counts]),
-        busy=times[counts[0]].busy,
+        busy=found.busy,
+        states=found.states,
+        flits=found.flits,
         cycles=times[counts[0]].cycles,
         shards=tuple(counts),
         simulated=sum(times[count].cycles for count in counts),

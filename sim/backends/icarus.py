@@ -10,7 +10,14 @@ from ohmweave.sim.backends.design import ChipSource, Design
 from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result
 from ohmweave.sim.backends.native import check_waves, run_native
 from ohmweave.sim.backends.toolchain import run_tool, template
-from ohmweave.sim.backends.verilog import busy_bits, entries, link_bits, macro_models, netlist_verilog
+from ohmweave.sim.backends.verilog import (
+    counted_bits,
+    counted_port,
+    entries,
+    link_bits,
+    macro_models,
+    netlist_verilog,
+)
 from ohmweave.sim.cache import cached, content_key
 
 __all__ = ["WAVES", "build", "simulate"]
@@ -42,6 +49,7 @@ def simulate(
     return run_native(
         command, job, jobs=1 if waves else jobs, started=started, progress=progress,
         folder=("+job={}", "+ohmweave_cells={}"), arrays=tuple(design.macros.values()),
+        params=source.params,
     )  # fmt: skip
 
 
@@ -66,8 +74,10 @@ def build(design: Design) -> Path:
     """Path of the compiled simulation, built or found in the cache."""
     tool = _tool("iverilog")
     version = subprocess.run([tool, "-V"], capture_output=True, text=True, check=False).stdout.split("\n")[0]
-    bench = template("icarus_main.v", TOP=design.top, BUSY_BITS=busy_bits(design), LINK_BITS=link_bits(design),
-        RESET_CYCLES=RESET_CYCLES, ENTRIES=entries(design), ENTRY_PORTS=_entry_ports(design),
+    bench = template(
+        "icarus_main.v", TOP=design.top, COUNTED=counted_port(design), COUNTED_BITS=counted_bits(design),
+        LINK_BITS=link_bits(design), RESET_CYCLES=RESET_CYCLES, ENTRIES=entries(design),
+        ENTRY_PORTS=_entry_ports(design),
     )  # fmt: skip
 
     def make(folder: Path) -> None:

@@ -142,9 +142,12 @@ class Result:
     last_out   int64 (N,): cycle in which its last output came
     busy       int64 (units,): cycles in which each bit of `busy` was 1, from the first frame's first flit to the
                last output, both included
+    states     int64 (PEs, 6): of these cycles those that each PE spent in each `PEState`, in its order; `busy` is the
+               first column. Of a chip that is no group of PEs there are no rows
+    flits      int64: flits of data that went over each of `links.links` in these cycles
     cycles     cycles from reset to the last output
     shards     frames of each process; every shard's stamps count from its own reset, on a chip that was empty, and
-               `busy` and `cycles` are those of the first
+               `busy`, `states`, `flits` and `cycles` are those of the first
     simulated  cycles of all shards together
     build_s    seconds until the simulation could start
     run_s      seconds it ran
@@ -154,6 +157,8 @@ class Result:
     first_in: np.ndarray
     last_out: np.ndarray
     busy: np.ndarray
+    states: np.ndarray
+    flits: np.ndarray
     cycles: int
     shards: tuple[int, ...]
     simulated: int

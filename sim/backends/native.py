@@ -13,7 +13,8 @@ from typing import IO
 import numpy as np
 
 from ohmweave.errors import OhmweaveError
-from ohmweave.params import ArrayParams
+from ohmweave.params import ArrayParams, GroupParams
+from ohmweave.sim.backends.counts import counts
 from ohmweave.sim.backends.job import Job, Progress, Result, fault_message, hang_message
 
 __all__ = ["check_waves", "parse_result", "run_native", "write_job"]
@@ -69,9 +70,9 @@ def write_job(job: Job, folder: Path, arrays: Sequence[ArrayParams] | None = Non
 
 
 def parse_result(text: str, job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
-    """outputs, first_in, last_out, busy and cycles from the lines that an executable wrote.
+    """outputs, first_in, last_out, counts of bits and cycles from the lines that an executable wrote.
 
-    `i cycle` a frame's first flit, `o cycle data` an output, `b cycles` of one busy bit, `c cycles` at the end,
+    `i cycle` a frame's first flit, `o cycle data` an output, `b cycles` of one counted bit, `c cycles` at the end,
     `h cycle` before it if the run was given up, `e cycle fault` if a PE met an instruction that is not one.
     """
     lines: dict[str, list[str]] = {kind: [] for kind in "iobche"}
@@ -162,6 +163,7 @@ def run_native(
     progress: Progress | None = None,
     folder: Sequence[str] = ("{}",),
     arrays: Sequence[ArrayParams] | None = None,
+    params: GroupParams | None = None,
 ) -> Result:
     """Run `command` FOLDER on the job, in `jobs` processes on contiguous shares of the frames.
 
@@ -169,6 +171,7 @@ def run_native(
     started    time.perf_counter() when the backend was called, for `build_s`
     folder     arguments that say where the job's folder is
     arrays     the chip's, if the executable reads the job as text
+    params     of the group of PEs, if the chip is one
     """
     if jobs < 1:
         raise OhmweaveError(f"jobs must be at least 1, not {jobs}")
@@ -179,12 +182,15 @@ def run_native(
         with _started([*command, *arguments], shards, Path(root), folder, arrays) as running:
             _watch(running, progress)
         parsed = [parse_result((shard.folder / "result.txt").read_text(), shard.job) for shard in running]
-    outputs, first_in, last_out, busy, cycles = zip(*parsed, strict=True)
+    outputs, first_in, last_out, bits, cycles = zip(*parsed, strict=True)
+    found = counts(bits[0], cycles[0] - int(first_in[0][0]), params)
     return Result(
         outputs=np.concatenate(outputs),
         first_in=np.concatenate(first_in),
         last_out=np.concatenate(last_out),
-        busy=busy[0],
+        busy=found.busy,
+        states=found.states,
+        flits=found.flits,
         cycles=cycles[0],
         shards=tuple(len(shard.frames) for shard in shards),
         simulated=sum(cycles),

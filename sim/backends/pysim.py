@@ -12,6 +12,7 @@ from amaranth.sim import Simulator
 
 from ohmweave.rtl.crossbar.model import MacroModel
 from ohmweave.rtl.netlist import Macro
+from ohmweave.sim.backends.counts import COUNTED, counts
 from ohmweave.sim.backends.design import ChipSource
 from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result, fault_message, hang_message
 from ohmweave.sim.backends.native import check_waves
@@ -106,7 +107,9 @@ def simulate(
     wanted = frames * per_frame
     first_in: list[int] = []
     outputs: list[tuple[int, int]] = []
-    busy = np.zeros(len(chip.busy), np.int64)
+    port = next(getattr(chip, name) for name in COUNTED if hasattr(chip, name))
+    counted = Value.cast(port)
+    count = np.zeros(len(counted), np.int64)
     cycle = 0
 
     async def drive(ctx: Any) -> None:
@@ -126,10 +129,10 @@ def simulate(
                     first_in.append(cycle)
                 moved = cycle
             if first_in:
-                bits = ctx.get(chip.busy)
+                bits = ctx.get(counted)
                 while bits:
                     low = bits & -bits
-                    busy[low.bit_length() - 1] += 1
+                    count[low.bit_length() - 1] += 1
                     bits ^= low
             fault = ctx.get(chip.fault.as_value())
             if fault & 1:
@@ -151,12 +154,15 @@ def simulate(
     begun = time.perf_counter()
     with simulator.write_vcd(str(waves)) if waves else contextlib.nullcontext():
         simulator.run()
+    found = counts(count, cycle - first_in[0], source.params)
     table = np.array(outputs, np.uint64).reshape(frames, per_frame, 2)
     return Result(
         outputs=table[:, :, 1].astype(job.frames.dtype),
         first_in=np.array(first_in, np.int64),
         last_out=table[:, -1, 0].astype(np.int64),
-        busy=busy,
+        busy=found.busy,
+        states=found.states,
+        flits=found.flits,
         cycles=cycle,
         shards=(frames,),
         simulated=cycle,

@@ -15,7 +15,8 @@ from ohmweave.sim.backends.job import RESET_CYCLES, Job, Progress, Result
 from ohmweave.sim.backends.native import check_waves, run_native
 from ohmweave.sim.backends.toolchain import cases, compiler, compiler_version, run_tool, template
 from ohmweave.sim.backends.verilog import (
-    busy_bits,
+    counted_bits,
+    counted_port,
     dpi_code,
     entries,
     link_bits,
@@ -53,8 +54,9 @@ def simulate(
     executable = build(design, waves=WAVES[waves.suffix] if waves else None)
     arguments = [waves.absolute()] if waves else []
     return run_native(
-        [executable], job, arguments, jobs=1 if waves else jobs, started=started, progress=progress
-    )
+        [executable], job, arguments, jobs=1 if waves else jobs, started=started, progress=progress,
+        params=source.params,
+    )  # fmt: skip
 
 
 def tool() -> tuple[str, dict[str, str]]:
@@ -89,8 +91,8 @@ def build(design: Design, *, waves: str | None = None) -> Path:
     ).stdout
     main = template(
         "verilator_main.cc",
-        BUSY_BITS=busy_bits(design), LINK_BITS=link_bits(design), HEADER=design.header,
-        FORMAT=waves, TRACE=(waves or "").capitalize(), ENTRIES=cases(entries(design)),
+        COUNTED=counted_port(design), COUNTED_BITS=counted_bits(design), LINK_BITS=link_bits(design),
+        HEADER=design.header, FORMAT=waves, TRACE=(waves or "").capitalize(), ENTRIES=cases(entries(design)),
     )  # fmt: skip
     driver = template("driver.h", RESET_CYCLES=RESET_CYCLES)
     cxx = " ".join(compiler())

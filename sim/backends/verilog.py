@@ -2,10 +2,19 @@
 
 import re
 
+from ohmweave.sim.backends.counts import COUNTED
 from ohmweave.sim.backends.design import Design
 from ohmweave.sim.backends.hierarchy import ports, split_modules
 
-__all__ = ["busy_bits", "dpi_code", "entries", "link_bits", "macro_models", "netlist_verilog"]
+__all__ = [
+    "counted_bits",
+    "counted_port",
+    "dpi_code",
+    "entries",
+    "link_bits",
+    "macro_models",
+    "netlist_verilog",
+]
 
 
 def netlist_verilog(design: Design) -> str:
@@ -29,9 +38,15 @@ def dpi_code(design: Design) -> str:
     return f"{design.header}\n{crossbar.dpi_model()}"
 
 
-def busy_bits(design: Design) -> int:
-    """Width of the chip's port `busy`."""
-    return _width(design, "busy")
+def counted_port(design: Design) -> str:
+    """The chip's port of which each bit is counted."""
+    top = {port.name for port in ports(split_modules(design.rtlil)[design.top])}
+    return next(name for name in COUNTED if name in top)
+
+
+def counted_bits(design: Design) -> int:
+    """Width of that port."""
+    return _width(design, counted_port(design))
 
 
 def link_bits(design: Design) -> int:

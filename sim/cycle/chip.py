@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from ohmweave.rtl.activity import PEState
 from ohmweave.sim.cycle.compiled import process
 from ohmweave.sim.cycle.entries import E_FIRST, E_FLITS, E_TAKEN, enter, offers
 from ohmweave.sim.cycle.exits import X_LEAF, X_OPEN, X_ROW, leave
 from ohmweave.sim.cycle.links import collect, distribute, switch_moves, switch_takes
 from ohmweave.sim.cycle.pe import pe_cycle
-from ohmweave.sim.cycle.reram import array_busy
 from ohmweave.sim.cycle.state import (
     AWAKE,
     CORE_TAKEN,
@@ -33,6 +33,8 @@ __all__ = ["DONE", "HANGS", "run"]
 #: How a run ended.
 DONE, HANGS = 0, 1
 RADIX = 4
+#: What a PE does that is not enabled, as a plain number.
+OFF = int(PEState.OFF)
 #: Output of a PE's switch to the collection tree.
 COLLECTION = 7
 
@@ -43,7 +45,7 @@ def run(
     above: np.ndarray, nodes: np.ndarray, node_settings: np.ndarray, entries: np.ndarray, entry_settings: np.ndarray,
     exits: np.ndarray, exit_settings: np.ndarray,
     flits: int, flits_per_frame: int, first: int, outputs_per_frame: int, idle_limit: int,
-    first_in: np.ndarray, last_out: np.ndarray, busy: np.ndarray,
+    first_in: np.ndarray, last_out: np.ndarray, states: np.ndarray,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Run until all outputs came: how it ended, the cycles it took, and how many outputs came.
 
@@ -54,8 +56,11 @@ def run(
     entries, entry_settings those of the distribution tree; none where there is but the root
     exits, exit_settings the frame buffers behind the collection tree, beside the entries; none where there are none
     flits, first         flits of all frames at the root, and the cycle from which on the first of them is taken
-    first_in, last_out, busy  are filled
+    first_in, last_out, states  are filled: of each PE the cycles that it spent in each `PEState`; flits over links are
+                         in the registers of the PEs and nodes
     """
+    # What each PE does, since which cycle.
+    does, since = np.full(len(pes), OFF, np.int64), np.zeros(len(pes), np.int64)
     fetched = np.zeros(PLACE_SIZE, np.int64)
     wanted = len(last_out) * outputs_per_frame
     sent = came = started = 0
@@ -65,6 +70,7 @@ def run(
     for e in range(len(entries)):
         cycle = min(cycle, entry_settings[e, E_FIRST])
     moved = first
+    counting = False
     # Nodes above the entries.
     higher = 0
     for n in range(len(nodes)):
@@ -144,12 +150,18 @@ def run(
                 started += 1
             sent += 1
             moved = cycle
+        if started and not counting:
+            counting = True
+            since[:] = cycle
         for p in range(len(pes)):
             s = pes[p]
             if cycle >= enabled[p] and (s[AWAKE] != 0 or s[CORE_TAKEN] != 0):
-                if started:
-                    busy[p] += array_busy(s)
-                pe_cycle(s, settings[p], reram[p], arithmetic[p], fetched)
+                now = pe_cycle(s, settings[p], reram[p], arithmetic[p], fetched)
+                if now != does[p]:
+                    if counting:
+                        states[p, does[p]] += cycle - since[p]
+                        since[p] = cycle
+                    does[p] = now
         for p in range(len(pes)):
             s = pes[p]
             if s[SW_OFFERED] | s[SW_SWITCH] | s[SW_SPARE] | s[SW_LOAD] != 0:
@@ -160,6 +172,8 @@ def run(
             if came % outputs_per_frame == 0:
                 last_out[came // outputs_per_frame - 1] = cycle
             if came == wanted:
+                for p in range(len(pes)):
+                    states[p, does[p]] += cycle + 1 - since[p]
                 return DONE, cycle + 1, came
         elif cycle - moved >= idle_limit:
             return HANGS, cycle + 1, came

@@ -21,15 +21,18 @@ from ohmweave.sim.cycle.state import (
     N_CHILDREN,
     N_COUNT,
     N_DEALT,
+    N_FLITS,
     N_OFFERED,
     N_SELECT,
     N_SWITCH,
     N_TAKEN,
+    N_UP_FLITS,
     N_UP_OFFERED,
     N_UP_SWITCH,
     N_UP_TAKEN,
     SN_VALID,
     SW_COUNT,
+    SW_FLITS,
     SW_LATER,
     SW_LOAD,
     SW_OFFERED,
@@ -44,8 +47,8 @@ __all__ = ["collect", "distribute", "switch_moves", "switch_takes"]
 INPUTS, OUTPUTS = 6, 8
 TREE, CORE = 0, 5
 RADIX = 4
-#: Outputs that the PE itself takes flits from.
-RECEIVING = 0b111
+#: Outputs that the PE itself takes flits from, how many they are, and how many links out of the PE follow.
+RECEIVING, RECEIVERS, LEAVING = 0b111, 3, 5
 
 
 @process
@@ -84,6 +87,7 @@ def switch_takes(pes: np.ndarray, settings: np.ndarray, p: int, tree: int) -> in
             if tree == 0:
                 continue
             taken = 1
+            s[SW_FLITS + LEAVING] += 1
         elif i == CORE:
             if s[SN_VALID] == 0:
                 continue
@@ -106,6 +110,10 @@ def switch_moves(s: np.ndarray) -> None:
     offered, switch, spare = s[SW_OFFERED], s[SW_SWITCH], s[SW_SPARE]
     if offered | switch | spare | s[SW_LOAD] == 0:
         return
+    gone = (offered & s[SW_TAKEN]) >> RECEIVERS
+    if gone:
+        for n in range(LEAVING):
+            s[SW_FLITS + n] += gone >> n & 1
     free = ~offered | s[SW_TAKEN]
     after = (free & (spare | switch)) | (~free & offered)
     s[SW_SPARE] = ~free & (spare | switch)
@@ -140,6 +148,7 @@ def distribute(n: np.ndarray, m: np.ndarray, valid: int) -> int:
     n[N_TAKEN] = 0
     if load == 0:
         return 0
+    n[N_FLITS] += 1
     # Where data are dealt out they go to one child: to the next with a turn when its own is over.
     for child in range(RADIX):
         if wanted == 1 << child and m[M_DEAL + child] != 0:
@@ -166,6 +175,7 @@ def collect(n: np.ndarray, m: np.ndarray, offered: int) -> int:
             if n[N_COUNT] == turn:
                 n[N_COUNT] = 0
                 n[N_SELECT] = _following(m, M_TURN, child) + 1
+    n[N_UP_FLITS] += n[N_UP_OFFERED] & n[N_UP_TAKEN]
     if link:
         n[N_UP_OFFERED] = switch
     if taken >= 0:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ohmweave.sim.cycle import arithmetic, receivers
+from ohmweave.sim.cycle.activity import activity
 from ohmweave.sim.cycle.arithmetic import lanes_move, sender_moves, working
 from ohmweave.sim.cycle.buffer import buffer_moves, rows_left
 from ohmweave.sim.cycle.compiled import process
@@ -37,6 +38,7 @@ from ohmweave.sim.cycle.state import (
     SD_VALID,
     SHORTCUT,
     SIDE,
+    SN_VALID,
     SP_PIXEL,
     SPREAD_X,
     SPREAD_Y,
@@ -63,8 +65,10 @@ SPARE_ROWS = 2
 
 
 @process
-def pe_cycle(s: np.ndarray, c: np.ndarray, ri: np.ndarray, ai: np.ndarray, fetched: np.ndarray) -> None:
+def pe_cycle(s: np.ndarray, c: np.ndarray, ri: np.ndarray, ai: np.ndarray, fetched: np.ndarray) -> int:
     """All units of a PE but the switch, which is told what it takes and tells what it gives (`SW_TAKEN`).
+
+    Gives back what the PE does in the cycle, a `PEState`.
 
     When nothing changed in a cycle nothing will in the next, until a flit comes or goes: the PE sleeps.
 
@@ -94,7 +98,9 @@ def pe_cycle(s: np.ndarray, c: np.ndarray, ri: np.ndarray, ai: np.ndarray, fetch
     other = 0 if before else 1
     works = 0 if second else (window_1 if other else window_0)
     result, source, side = s[VC_VALID], s[VC_SRC], s[SIDE + SD_VALID]
+    waits = s[SN_VALID] != 0 and core_taken == 0
     sent = sender_moves(s, c, core_taken)
+    does = activity(s, ai, busy, sent & 1, 1 if waits else 0, works)
     did = lanes_move(s, c, ai, sent & 1, result, source, side, works, word_taken, fetched)
     changed = pixel or core_taken != 0 or sent & 2 != 0 or did & CHANGED != 0 or busy != 0
 
@@ -149,3 +155,4 @@ def pe_cycle(s: np.ndarray, c: np.ndarray, ri: np.ndarray, ai: np.ndarray, fetch
     open_ = (got_main >> 1 & 1) | (got_short >> 1 & 1) << 1 | (got_side >> 1 & 1) << 2
     changed |= controller_moves(s, c, ri, open_, running, busy, reading) != 0
     s[AWAKE] = 1 if changed else 0
+    return does

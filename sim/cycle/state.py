@@ -59,8 +59,10 @@ BUFFER_0, BUFFER_1 = 170, 190
 
 # Switch: outputs that each input goes to at the moment, flits of each output's present turn, outputs in their second.
 SW_WANTED, SW_COUNT, SW_LATER = 210, 216, 224
+# Flits over the links of a PE, in the order of `activity.LINKS`.
+SW_FLITS = 225
 
-PE_STATE = 225
+PE_STATE = 231
 
 # Settings of a PE.
 (C_LENGTH, C_WINDOWS_0, C_WINDOWS_1, C_IN_PLACE, C_POOLING, C_SECOND, C_READ_CYCLES, C_VECTOR_BLOCKS) = range(
@@ -109,8 +111,10 @@ PE_CONFIG = 155
     N_COUNT,
     N_CHILDREN,
     N_DEALT,
-) = range(10)
-NODE_STATE = 10
+    N_FLITS,
+    N_UP_FLITS,
+) = range(12)
+NODE_STATE = 12
 # Settings: length of each child's turn, the parent's row and the place in it, rows of the children, whether they
 # are PEs, length of each child's turn of the distribution, number of the entry above the node or -1, and rows of the
 # children whose branches are collected from: those of the others leave into frame buffers.

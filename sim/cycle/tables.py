@@ -33,9 +33,10 @@ CONTROL = {
 
 @dataclass(frozen=True)
 class Tables:
-    """Arguments of `chip.run`; row n of those of PEs is PE `units[n]`."""
+    """Arguments of `chip.run`; row n of those of PEs is PE `units[n]`, that of a node is `node_rows[level, index]`."""
 
     units: list[int]
+    node_rows: dict[tuple[int, int], int]
     pes: np.ndarray
     settings: np.ndarray
     reram: np.ndarray
@@ -84,8 +85,8 @@ def tables(params: GroupParams, chip: ChipSettings) -> Tables:
     exits, exit_settings = exit_tables(params, told, node_rows, rows)
     enabled = np.array([chip.pes[unit].enabled for unit in units], np.int64)
     return Tables(
-        units, pes, settings, reram, arithmetic, enabled, above, nodes, node_settings, entries, entry_settings,
-        exits, exit_settings,
+        units, node_rows, pes, settings, reram, arithmetic, enabled, above, nodes, node_settings, entries,
+        entry_settings, exits, exit_settings,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ PARAMS = PRESETS["tiny"]
 FRAMES = 3
 SHORT = "(every_kind|reset_in_the_middle|disabled_in_the_middle)$"
 RUNS = [
-    ("verilator", 1, None, 8),
+    ("verilator", 1, None, 9),
     # It takes longer; X there shows what was never written or is left of a frame.
     ("icarus", 1, SHORT, 3),
     *(pytest.param("icarus", seed, "every_kind$", 1, marks=pytest.mark.nightly) for seed in range(2, 6)),
@@ -32,6 +32,7 @@ def test_pe(simulator: str, seed: int, testcase: str | None, tests: int, tmp_pat
     case = {
         "jobs": {job.name: job.record() for job in jobs},
         "read_cycles": PARAMS.pe.array.read_cycles,
+        "link_bits": PARAMS.pe.link_bits,
         "tables": [Region.RERAM_PROGRAM.address(), Region.ARITHMETIC_PROGRAM.address()],
     }
     path = tmp_path / "case.json"

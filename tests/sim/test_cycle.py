@@ -49,9 +49,9 @@ GRAPH_LIMITS = GraphLimits(size=7, channels=6, steps=4)
 
 
 def same(netlist: Result, model: Result) -> None:
-    """Outputs, stamps, cycles of the arrays and of all."""
+    """Outputs, stamps, cycles of all, what each PE did in them, and flits over each link."""
     np.testing.assert_array_equal(model.outputs, netlist.outputs)
-    for name in ("first_in", "last_out", "busy"):
+    for name in ("first_in", "last_out", "busy", "states", "flits"):
         np.testing.assert_array_equal(getattr(model, name), getattr(netlist, name), err_msg=name)
     assert (model.cycles, model.shards, model.simulated) == (
         netlist.cycles, netlist.shards, netlist.simulated,

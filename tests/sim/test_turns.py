@@ -83,7 +83,7 @@ class Bench:
         golden = activations(self.graph, pixels)["two"].transpose(0, 2, 3, 1)
         np.testing.assert_array_equal(program.decode(netlist.outputs), golden)
         np.testing.assert_array_equal(model.outputs, netlist.outputs)
-        for name in ("first_in", "last_out", "busy"):
+        for name in ("first_in", "last_out", "busy", "states", "flits"):
             np.testing.assert_array_equal(getattr(model, name), getattr(netlist, name), err_msg=name)
         assert model.cycles == netlist.cycles
 

@@ -65,7 +65,7 @@ def residual(
 
 def same(netlist: Result, model: Result) -> None:
     np.testing.assert_array_equal(model.outputs, netlist.outputs)
-    for name in ("first_in", "last_out", "busy"):
+    for name in ("first_in", "last_out", "busy", "states", "flits"):
         np.testing.assert_array_equal(getattr(model, name), getattr(netlist, name), err_msg=name)
     assert model.cycles == netlist.cycles
 

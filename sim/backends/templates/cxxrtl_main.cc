@@ -23,7 +23,7 @@ static constexpr int ENTRY_COUNT = 0 OHMWEAVE_ENTRIES;
 #undef E
 
 struct Chip {
-	static constexpr int BUSY_BITS = width((decltype(Top::p_busy) *)nullptr), ENTRIES = ENTRY_COUNT;
+	static constexpr int COUNTED_BITS = width((decltype(Top::p_@COUNTED@) *)nullptr), ENTRIES = ENTRY_COUNT;
 	Top top;
 #if OHMWEAVE_WAVES
 	vcd_writer vcd;
@@ -131,7 +131,7 @@ struct Chip {
 	bool valid() const { return now(top.p_host__out____valid).data[0]; }
 	uint64_t data() const { return get_data(now(top.p_host__out____payload)); }
 	uint32_t fault() const { return now(top.p_fault).data[0]; }
-	uint32_t busy(int word) const { return now(top.p_busy).data[word]; }
+	uint32_t counted(int word) const { return now(top.p_@COUNTED@).data[word]; }
 };
 
 int main(int argc, char **argv) {

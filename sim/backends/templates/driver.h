@@ -4,10 +4,10 @@
 //   Chip::drive_entry(entry, valid, data)    input of an entry
 //   Chip::settle()                   clock low, until nothing changes any more
 //   Chip::ready(), entry_ready(entry), valid(), data()   what the chip answers to them
-//   Chip::busy(word)                 32 bits of `busy`
+//   Chip::counted(word)              32 bits of the port whose bits are counted
 //   Chip::fault()                    `fault`, bit 0 of which is its valid
 //   Chip::edge()                     rising edge of the clock, ends the cycle
-//   Chip::BUSY_BITS, ENTRIES
+//   Chip::COUNTED_BITS, ENTRIES
 //
 // Folder given on the command line: job.txt and flits.bin (and cells.bin for the arrays) in, result.txt out; progress goes to standard output.
 
@@ -66,9 +66,9 @@ struct Job {
 	}
 };
 
-// Counts, for every bit of `busy`, the cycles in which it is 1; costs nothing while no bit changes.
+// Counts, for every bit, the cycles in which it is 1; costs nothing while no bit changes.
 template<int Bits>
-struct BusyCount {
+struct BitCount {
 	static constexpr int WORDS = (Bits + 31) / 32;
 	uint32_t last[WORDS] = {};
 	long since[WORDS * 32] = {}, total[WORDS * 32] = {};
@@ -76,7 +76,7 @@ struct BusyCount {
 	template<class Chip>
 	void sample(Chip &chip, long cycle) {
 		for (int word = 0; word < WORDS; word++)
-			update(word, chip.busy(word), cycle);
+			update(word, chip.counted(word), cycle);
 	}
 
 	void update(int word, uint32_t now, long cycle) {
@@ -110,7 +110,7 @@ int run(Chip &chip, const std::string &folder) {
 		chip.settle();
 		chip.edge();
 	}
-	BusyCount<Chip::BUSY_BITS> busy;
+	BitCount<Chip::COUNTED_BITS> count;
 	const long wanted = job.outputs * job.frames;
 	long cycle = 0, came = 0, moved = 0, next_done = job.outputs, started = 0;
 	auto take = [&](Stream &stream) {
@@ -144,7 +144,7 @@ int run(Chip &chip, const std::string &folder) {
 			break;
 		}
 		if (started)
-			busy.sample(chip, cycle);
+			count.sample(chip, cycle);
 		if (chip.valid()) {
 			fprintf(result, "o %ld %llu\n", cycle, (unsigned long long)chip.data());
 			moved = cycle;
@@ -163,10 +163,10 @@ int run(Chip &chip, const std::string &folder) {
 		}
 		chip.edge();
 	}
-	for (int word = 0; word < BusyCount<Chip::BUSY_BITS>::WORDS; word++)
-		busy.update(word, 0, cycle);
-	for (int unit = 0; unit < Chip::BUSY_BITS; unit++)
-		fprintf(result, "b %ld\n", busy.total[unit]);
+	for (int word = 0; word < BitCount<Chip::COUNTED_BITS>::WORDS; word++)
+		count.update(word, 0, cycle);
+	for (int bit = 0; bit < Chip::COUNTED_BITS; bit++)
+		fprintf(result, "b %ld\n", count.total[bit]);
 	fprintf(result, "c %ld\n", cycle);
 	if (fclose(result)) {
 		fprintf(stderr, "%s/result.txt cannot be written\n", folder.c_str());

@@ -7,7 +7,8 @@ module testbench;
   wire in_ready, out_valid;
   wire [@LINK_BITS@-1:0] out_payload;
   wire [31:0] fault;
-  wire [@BUSY_BITS@-1:0] busy;
+  wire [@COUNTED_BITS@-1:0] counted;
+  reg [@COUNTED_BITS@-1:0] last, changed;
   localparam ENTRIES = @ENTRIES@;
   // One bit, and one flit, where there are none.
   reg [ENTRIES:0] entry_valid = 0;
@@ -23,14 +24,15 @@ module testbench;
     .clk(clk), .rst(rst),
     .host_in__valid(in_valid), .host_in__payload(in_payload), .host_in__ready(in_ready),
     @ENTRY_PORTS@.host_out__valid(out_valid), .host_out__payload(out_payload), .host_out__ready(1'b1),
-    .busy(busy), .fault(fault)
+    .@COUNTED@(counted), .fault(fault)
   );
 
   reg [8*1024-1:0] folder, waves;
-  integer flits, result, unit, status;
+  integer flits, result, place, status;
   integer config_flits, frame_flits, frames, outputs, idle_limit;
   integer sent, next_frame, cycle, came, moved, total, wanted, begun;
-  integer busy_cycles [0:@BUSY_BITS@-1];
+  // Cycles in which a bit was 1, and since when it is.
+  integer count [0:@COUNTED_BITS@-1], since [0:@COUNTED_BITS@-1];
   reg in_taken, running;
 
   // The first flit of a frame: of one that no other port has begun?
@@ -39,6 +41,21 @@ module testbench;
     if (frame > begun) begin
       $fdisplay(result, "i %0d", cycle);
       begun = frame;
+    end
+  endtask
+
+  // What is counted has these values from this cycle on.
+  task counts;
+    input [@COUNTED_BITS@-1:0] now;
+    begin
+      changed = last ^ now;
+      if (changed != 0)
+        for (place = 0; place < @COUNTED_BITS@; place = place + 1)
+          if (changed[place]) begin
+            if (now[place]) since[place] = cycle;
+            else count[place] = count[place] + cycle - since[place];
+          end
+      last = now;
     end
   endtask
 
@@ -69,7 +86,8 @@ module testbench;
     $fclose(flits);
     flits = $fopen({folder, "/flits.hex"}, "r");
     result = $fopen({folder, "/result.txt"}, "w");
-    for (unit = 0; unit < @BUSY_BITS@; unit = unit + 1) busy_cycles[unit] = 0;
+    for (place = 0; place < @COUNTED_BITS@; place = place + 1) count[place] = 0;
+    last = 0;
     repeat (@RESET_CYCLES@) edge_of_clock;
     rst = 0;
     total = config_flits + frame_flits * frames;
@@ -98,9 +116,7 @@ module testbench;
           end
           moved = cycle;
         end
-      if (begun > 0 && |busy)
-        for (unit = 0; unit < @BUSY_BITS@; unit = unit + 1)
-          busy_cycles[unit] = busy_cycles[unit] + busy[unit];
+      if (begun > 0) counts(counted);
       if (fault[0]) begin
         $fdisplay(result, "e %0d %0d", cycle, fault);
         running = 0;
@@ -134,7 +150,8 @@ module testbench;
         end
       cycle = cycle + 1;
     end
-    for (unit = 0; unit < @BUSY_BITS@; unit = unit + 1) $fdisplay(result, "b %0d", busy_cycles[unit]);
+    counts(0);
+    for (place = 0; place < @COUNTED_BITS@; place = place + 1) $fdisplay(result, "b %0d", count[place]);
     $fdisplay(result, "c %0d", cycle);
     $fclose(result);
     $finish(0);

@@ -33,7 +33,7 @@ template<std::size_t Words> static void set_flit(VlWide<Words> &port, uint64_t d
 
 // Verilator writes two underscores in a name as ___05F.
 struct Chip {
-	static constexpr int BUSY_BITS = @BUSY_BITS@, ENTRIES = ENTRY_COUNT;
+	static constexpr int COUNTED_BITS = @COUNTED_BITS@, ENTRIES = ENTRY_COUNT;
 	VerilatedContext context;
 	Vchip top{&context, "chip"};
 #if OHMWEAVE_WAVES
@@ -106,7 +106,7 @@ struct Chip {
 	bool valid() const { return top.host_out___05Fvalid; }
 	uint64_t data() const { return top.host_out___05Fpayload; }
 	uint32_t fault() const { return top.fault; }
-	uint32_t busy(int word) const { return bits(top.busy, word); }
+	uint32_t counted(int word) const { return bits(top.@COUNTED@, word); }
 };
 
 int main(int argc, char **argv) {
