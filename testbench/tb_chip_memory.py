@@ -124,6 +124,7 @@ async def from_memory_and_back(dut: Any, network: str, pace: tuple[float, float]
     bench.memory.pause(pace[1])
     await bench.program()
     configured = await bench.read("LOADS_DONE")
+    bench.memory.bursts.clear()
     await bench.whole_run()
     assert await bench.errors() == set()
     assert await bench.copy_errors() == set()
@@ -286,6 +287,24 @@ async def reset_in_the_middle(dut: Any, network: str, soft: bool) -> None:
         assert await bench.copy_errors() == set()
         assert (await bench.status())["idle"]
     await bench.program()
+    await bench.whole_run()
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+@cocotb.parametrize(network=sorted(CASES)[1:])
+async def packets_stay_whole(dut: Any, network: str) -> None:
+    """A packet that the host has begun by registers is not mixed with those of a load, which waits for its end; one
+    that it begins meanwhile waits for the end of the load."""
+    bench = await begin(dut, network)
+    await bench.program()
+    config = bench.case["config"]
+    packet = config[: 3 + config[2]]
+    await bench.configure(packet[:-1])
+    await bench.copy(Copy.CONFIGURE, CONFIG, len(config))
+    await ClockCycles(dut.clk, 300)
+    assert fields("COPY_STATUS", await bench.read("COPY_STATUS"))["load_busy"]
+    await bench.configure([packet[-1], *packet, *packet])
+    await bench.until_copied()
     await bench.whole_run()
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from ohmweave.config import load_architecture
 from ohmweave.errors import OhmweaveError
+from ohmweave.params import AXIParams, CacheParams, MemoryParams
 from ohmweave.presets import PRESETS
 
 
@@ -79,6 +80,15 @@ def test_adc_bits(load):
     assert load('[array]\nadc_bits = "lossless"\n').pe.array.adc_bits is None
 
 
+def test_memory(tmp_path):
+    """Knobs of the cache, of the port and of what copies stand in one table."""
+    path = tmp_path / "arch.toml"
+    path.write_text("[memory]\nways = 4\ndata_bits = 128\nqueue_words = 64\n")
+    memory = load_architecture(str(path)).memory
+    assert memory == MemoryParams(cache=CacheParams(ways=4), axi=AXIParams(data_bits=128), queue_words=64)
+    assert load_architecture("tiny").memory == MemoryParams()
+
+
 NAMES = ", ".join(PRESETS)
 EXIT_FLITS = "exit_flits must be 0 or a power of two from 16 to 131072"
 ACCEPTED_ARRAY = (
@@ -91,7 +101,8 @@ ACCEPTED_ARRAY = (
     [
         (
             "colour = 1",
-            "the top level has no 'colour'; it takes preset, levels, link_bits, entries, exit_flits, array, buffer",
+            "the top level has no 'colour'; it takes preset, levels, link_bits, entries, exit_flits, array, buffer, "
+            "memory",
         ),
         ("[array]\nrow = 1", f"[array] has no 'row'; it takes {ACCEPTED_ARRAY}"),
         (
@@ -142,6 +153,14 @@ ACCEPTED_ARRAY = (
         ('[array]\nsign_scheme = "x"', "sign_scheme must be one of offset, pairs, not 'x'"),
         ("[buffer]\nlanes = 12", "lanes must be a multiple of 8, not 12"),
         ("[buffer]\nbanks = 99", "banks must be a whole number from 4 to 16, not 99"),
+        (
+            "[memory]\nsize = 1",
+            "[memory] has no 'size'; it takes capacity, line_bits, ways, address_bits, port_bits, fills, read_cycles, "
+            "write_cycles, data_bits, id_bits, outstanding, descriptors, ahead, queue_words",
+        ),
+        ("[memory]\nways = 3", "ways must be a power of two from 1 to 16, not 3"),
+        ("[memory]\nport_bits = 32", "port_bits must be at least 64 for the memory of a chip, not 32"),
+        ("[memory]\nahead = true", "ahead must be a whole number from 1 to 1023, not True"),
     ],
 )
 def test_refused_knob(load, text, sentence):

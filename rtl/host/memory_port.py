@@ -40,6 +40,8 @@ class MemoryPort(Component):
         Taken by stores.
     from_memory, to_memory : Out(1)
         Where images come from and results go.
+    start : In(1)
+        Sets the counters to 0.
     working, running : In(1)
         The chip has work; images are let in.
     begun : Out(1)
@@ -62,6 +64,7 @@ class MemoryPort(Component):
                 "results": In(stream.Signature(link_bits)),
                 "from_memory": Out(1),
                 "to_memory": Out(1),
+                "start": In(1),
                 "working": In(1),
                 "running": In(1),
                 "begun": Out(1),
@@ -108,6 +111,7 @@ class MemoryPort(Component):
             self.begun.eq(loader.ended),
             self.from_memory.eq(registers.from_memory),
             self.to_memory.eq(registers.to_memory),
+            registers.start.eq(self.start),
             registers.working.eq(self.working | broken),
             registers.load_busy.eq(loads.busy),
             registers.store_busy.eq(stores.busy),

@@ -44,6 +44,8 @@ class MemoryRegisters(Component):
     load : Out(stream(LoadLayout))
     store : Out(stream(DescriptorLayout))
         Copies; each is offered for one cycle, only where there is room.
+    start : In(1)
+        Sets the counters to 0.
     clear : Out(1)
         Lets engines that halted go on.
     from_memory, to_memory : Out(1)
@@ -70,6 +72,7 @@ class MemoryRegisters(Component):
                 "access": In(RegisterAccess(ADDRESS_BITS - 2)),
                 "load": Out(stream.Signature(LoadLayout(params, memory))),
                 "store": Out(stream.Signature(DescriptorLayout(cache))),
+                "start": In(1),
                 "clear": Out(1),
                 "from_memory": Out(1),
                 "to_memory": Out(1),
@@ -114,7 +117,10 @@ class MemoryRegisters(Component):
             values |= self._ends(m, name, errors[name], address)
         values["FAULT_ADDRESS"] = {"value": address[:REGISTER_BITS]}
         values["FAULT_ADDRESS_HIGH"] = {"value": address[REGISTER_BITS:]}
-        m.d.comb += self._counters.events.eq(self.events.as_value())
+        m.d.comb += [
+            self._counters.events.eq(self.events.as_value()),
+            self._counters.clear.eq(self.start),
+        ]
         self._reads(m, values)
         self._writes(m, stored, errors)
         return m

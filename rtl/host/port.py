@@ -230,6 +230,7 @@ class HostPort(Component):
             ]
         m.d.comb += [
             memory.working.eq(registers.working | results.tvalid | self.host_in.valid),
+            memory.start.eq(registers.start),
             memory.running.eq(flit_input.running),
             memory.reset.eq(registers.reset),
         ]

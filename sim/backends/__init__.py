@@ -6,12 +6,13 @@ from typing import Protocol
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
-from ohmweave.sim.backends.design import ChipSource, group_source
+from ohmweave.sim.backends.design import ChipSource, chip_source, group_source
 from ohmweave.sim.backends.emit import write_netlist
 from ohmweave.sim.backends.job import Job, Progress, Result, Standstill
 
 __all__ = [
-    "BACKENDS", "Backend", "ChipSource", "Job", "Progress", "Result", "get_backend", "simulate", "write_netlist",
+    "BACKENDS", "Backend", "ChipSource", "Job", "Progress", "Result", "chip_source", "get_backend", "group_source",
+    "simulate", "write_netlist",
 ]  # fmt: skip
 
 

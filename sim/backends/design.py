@@ -9,15 +9,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ohmweave.params import ArrayParams, GroupParams
+from ohmweave.params import ArrayParams, CacheArrayParams, GroupParams, MemoryParams
 from ohmweave.sim.cache import cached, content_key
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
 
-__all__ = ["TOP", "ChipSource", "Design", "group_source"]
+__all__ = ["TOP", "ChipSource", "Design", "chip_source", "group_source"]
 
 TOP = "chip"
+# What macros are made from.
+MACROS = {params.__name__: params for params in (ArrayParams, CacheArrayParams)}
 # Files of the hardware's package that the netlist and the macros' models come from.
 SOURCES = ("*.py", "*.h", "*.in")
 
@@ -36,10 +38,15 @@ class Design:
     top: str
     rtlil: str
     modules: tuple[str, ...]
-    macros: dict[str, ArrayParams]
+    macros: dict[str, ArrayParams | CacheArrayParams]
     stubs: dict[str, str]
     models: dict[str, str]
     header: str
+
+    @property
+    def crossbars(self) -> tuple[ArrayParams, ...]:
+        """The macros that have cells."""
+        return tuple(array for array in self.macros.values() if isinstance(array, ArrayParams))
 
     @cached_property
     def key(self) -> str:
@@ -73,35 +80,38 @@ class ChipSource:
             (folder / "netlist.il").write_text(design.rtlil)
             record = asdict(design)
             del record["rtlil"]
+            kinds = {name: type(params).__name__ for name, params in design.macros.items()}
+            record["macros"] = {name: (kinds[name], fields) for name, fields in record["macros"].items()}
             (folder / "design.json").write_text(json.dumps(record))
 
         folder = cached("netlist", key, build)
         record: dict[str, Any] = json.loads((folder / "design.json").read_text())
         record["modules"] = tuple(record["modules"])
-        record["macros"] = {name: ArrayParams(**fields) for name, fields in record["macros"].items()}
+        record["macros"] = {name: MACROS[kind](**fields) for name, (kind, fields) in record["macros"].items()}
         return Design(rtlil=(folder / "netlist.il").read_text(), **record)
 
 
 def emit(component: "Component") -> Design:
     """Elaborate a chip."""
     from ohmweave.rtl import crossbar
+    from ohmweave.rtl.macro_models import models_of
     from ohmweave.rtl.netlist import emit_rtlil
 
     netlist = emit_rtlil(component, TOP)
-    arrays = {name: _array(macro.model) for name, macro in netlist.macros.items()}
+    arrays = {name: _params(macro.model) for name, macro in netlist.macros.items()}
     return Design(
         top=netlist.top,
         rtlil=netlist.rtlil,
         modules=netlist.modules,
         macros=arrays,
-        stubs={name: crossbar.rtlil_stub(array) for name, array in arrays.items()},
-        models={name: crossbar.cxxrtl_model(array) for name, array in arrays.items()},
+        stubs={name: models_of(array).rtlil_stub(array) for name, array in arrays.items()},
+        models={name: models_of(array).cxxrtl_model(array) for name, array in arrays.items()},
         header=crossbar.core_header(),
     )
 
 
-def _array(model: object) -> ArrayParams:
-    assert isinstance(model, ArrayParams), f"no model of {model!r}"
+def _params(model: object) -> ArrayParams | CacheArrayParams:
+    assert isinstance(model, (ArrayParams, CacheArrayParams)), f"no model of {model!r}"
     return model
 
 
@@ -124,3 +134,14 @@ def group_source(params: GroupParams) -> ChipSource:
         return PEGroup(params=params)
 
     return ChipSource(make, content_key(sources_key(), repr(params)), params)
+
+
+def chip_source(params: GroupParams, memory: MemoryParams | None = None) -> ChipSource:
+    """The same behind AXI interfaces, perhaps with memory."""
+
+    def make() -> "Component":
+        from ohmweave.rtl.chip import Chip
+
+        return Chip(params=params, memory=memory)
+
+    return ChipSource(make, content_key(sources_key(), "chip", repr(params), repr(memory)))

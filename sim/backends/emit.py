@@ -59,10 +59,10 @@ def write_netlist(source: GroupParams | ChipSource, out: Path, fmt: str = "veril
 
 
 def _verilog(design: Design) -> dict[str, str]:
-    from ohmweave.rtl import crossbar
+    from ohmweave.rtl.macro_models import models_of
 
     texts = {f"{design.top}.v": netlist_verilog(design)}
-    texts |= {f"{name}.sv": crossbar.verilog_model(array) for name, array in design.macros.items()}
+    texts |= {f"{name}.sv": models_of(array).verilog_model(array) for name, array in design.macros.items()}
     texts[FILE_LIST] = "".join(f"{name}\n" for name in texts)
     rules = "".join(
         f'// {reason}\nlint_off -rule {rule} -file "*{design.top}.v"\n' for rule, reason in WAIVED.items()

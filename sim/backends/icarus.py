@@ -48,7 +48,7 @@ def simulate(
         command.append(f"+waves={waves.absolute()}")
     return run_native(
         command, job, jobs=1 if waves else jobs, started=started, progress=progress,
-        folder=("+job={}", "+ohmweave_cells={}"), arrays=tuple(design.macros.values()),
+        folder=("+job={}", "+ohmweave_cells={}"), arrays=design.crossbars,
         params=source.params,
     )  # fmt: skip
 

@@ -26,9 +26,9 @@ def netlist_verilog(design: Design) -> str:
 
 def macro_models(design: Design) -> str:
     """The macros in plain Verilog."""
-    from ohmweave.rtl import crossbar
+    from ohmweave.rtl.macro_models import models_of
 
-    return "\n".join(crossbar.verilog_model(array) for array in design.macros.values())
+    return "\n".join(models_of(array).verilog_model(array) for array in design.macros.values())
 
 
 def dpi_code(design: Design) -> str:

@@ -13,6 +13,10 @@
     [buffer]
     width = 224
 
+    [memory]                # behind the chip's AXI interfaces
+    capacity = 4194304      # bytes of the cache
+    data_bits = 64          # of the AXI4 port
+
 Knobs that are not named keep the preset's values. What follows from others is derived and cannot be set: the
 lanes of the window are the array's rows, and a bit plane of an activation has the bits that a wordline takes.
 """
@@ -25,7 +29,15 @@ from pathlib import Path
 from typing import Any
 
 from ohmweave.errors import OhmweaveError
-from ohmweave.params import ArrayParams, BufferParams, GroupParams, PEParams
+from ohmweave.params import (
+    ArrayParams,
+    AXIParams,
+    BufferParams,
+    CacheParams,
+    GroupParams,
+    MemoryParams,
+    PEParams,
+)
 from ohmweave.presets import PRESETS
 
 __all__ = ["DEFAULT_ARCH", "Architecture", "load_architecture"]
@@ -39,15 +51,22 @@ ARRAY_KNOBS = tuple(field.name for field in dataclasses.fields(ArrayParams))
 BUFFER_KNOBS = tuple(
     field.name for field in dataclasses.fields(BufferParams) if field.name not in ("act_bits", "window_lanes")
 )
-TOP_KNOBS = ("preset", "levels", "link_bits", "entries", "exit_flits", "array", "buffer")
+CACHE_KNOBS, AXI_KNOBS = (
+    tuple(field.name for field in dataclasses.fields(params)) for params in (CacheParams, AXIParams)
+)
+ENGINE_KNOBS = ("descriptors", "ahead", "queue_words")
+MEMORY_KNOBS = (*CACHE_KNOBS, *AXI_KNOBS, *ENGINE_KNOBS)
+TOP_KNOBS = ("preset", "levels", "link_bits", "entries", "exit_flits", "array", "buffer", "memory")
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A configuration under the name that reports give it: a preset's, or the path of the file."""
+    """A configuration under the name that reports give it: a preset's, or the path of the file; `memory` is what a chip
+    with memory has."""
 
     name: str
     params: GroupParams
+    memory: MemoryParams = dataclasses.field(default_factory=MemoryParams)
 
 
 def load_architecture(source: str) -> Architecture:
@@ -60,7 +79,8 @@ def load_architecture(source: str) -> Architecture:
     if not source.endswith(".toml"):
         raise OhmweaveError(f"--arch must be one of {', '.join(PRESETS)} or a .toml file, not {source!r}")
     try:
-        return Architecture(source, from_knobs(_read_toml(Path(source))))
+        knobs = _read_toml(Path(source))
+        return Architecture(source, from_knobs(knobs), memory_from_knobs(knobs))
     except _KnobError as error:
         raise OhmweaveError(f"{source}: {error}") from None
 
@@ -120,6 +140,19 @@ def from_knobs(knobs: Mapping[str, Any]) -> GroupParams:
         )
     except _KnobError:
         raise
+    except OhmweaveError as error:
+        raise _KnobError(str(error)) from None
+
+
+def memory_from_knobs(knobs: Mapping[str, Any]) -> MemoryParams:
+    """The same of what stands behind the chip's AXI interfaces."""
+    table = _table(knobs, "memory", MEMORY_KNOBS)
+    cache, axi, engine = (
+        {name: table[name] for name in names if name in table}
+        for names in (CACHE_KNOBS, AXI_KNOBS, ENGINE_KNOBS)
+    )
+    try:
+        return MemoryParams(cache=CacheParams(**cache), axi=AXIParams(**axi), **engine)
     except OhmweaveError as error:
         raise _KnobError(str(error)) from None
 

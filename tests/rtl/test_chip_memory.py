@@ -124,7 +124,7 @@ def test_chip_with_memory(
     if not available(simulator):
         pytest.skip(f"{simulator} is not installed")
     cases = {"one point": chain(small_network, small_images[0]), "four points": copies()}
-    assert run(simulator, tmp_path, cases, 5000) == 15
+    assert run(simulator, tmp_path, cases, 5000) == 16
 
 
 @pytest.mark.nightly

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from ohmweave.errors import OhmweaveError
+from ohmweave.params import CacheParams, MemoryParams
 from ohmweave.presets import PRESETS
-from ohmweave.rtl.chip import Chip
-from ohmweave.sim.backends import ChipSource, write_netlist
+from ohmweave.sim.backends import ChipSource, chip_source, write_netlist
 from ohmweave.sim.backends.verilator import tool
 from ohmweave.testbench.toy_chip import ARRAY, ToyChip
 
@@ -22,7 +22,10 @@ SOURCES = {
     "toy": TOY,
     "tiny": PRESETS["tiny"],
     "tiny with frame buffers": replace(PRESETS["tiny"], entries=4, exit_flits=64),
-    "tiny behind AXI": ChipSource(lambda: Chip(params=PRESETS["tiny"])),
+    "tiny behind AXI": chip_source(PRESETS["tiny"]),
+    "tiny with memory": chip_source(
+        replace(PRESETS["tiny"], entries=4), MemoryParams(cache=CacheParams(capacity=1 << 14, line_bits=512))
+    ),
 }
 
 
