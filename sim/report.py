@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
-    "SCHEMA", "Cycles", "LayerUse", "Report", "SimTimes", "show", "versions", "write",
+    "SCHEMA", "Cycles", "LayerUse", "LinkUse", "NamedLink", "Report", "SimTimes", "show", "versions", "write",
 ]  # fmt: skip
 
 #: Grows when a field of result.json changes its meaning; new fields do not change it.
 SCHEMA = 1
+#: Numbers of tables from here on are shown without a decimal.
+WHOLE = 100_000
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,43 @@ class Cycles:
 
 @dataclass(frozen=True)
 class LayerUse:
-    """One layer: cycles that its arrays read for an image, cycles of an interval that they wait, how many PEs."""
+    """One layer: cycles that its arrays read for an image, cycles of an interval that they wait, how many PEs.
+
+    What the PE that reads longest does besides, an image, from the first image's first flit to the last one's last:
+    so the cycles in which a pipeline fills and runs empty are among those that it waits.
+
+    compute         no read, but an instruction of the arithmetic half
+    wait_output     neither, and what it has made is not taken
+    wait_neighbour  an instruction waits for partial sums or a second operand
+    wait_input      for pixels
+    """
 
     name: str
     cycles: float | None
     idle: float | None
     pes: int
+    compute: float | None = None
+    wait_output: float | None = None
+    wait_neighbour: float | None = None
+    wait_input: float | None = None
+
+
+@dataclass(frozen=True)
+class NamedLink:
+    """A link's flits of data an image, and the share of an interval's cycles in which it carries one."""
+
+    name: str
+    flits: float
+    share: float
+
+
+@dataclass(frozen=True)
+class LinkUse:
+    """Links that carried data: how many, their mean share, and the busiest of them."""
+
+    used: int
+    mean: float
+    busiest: Sequence[NamedLink]
 
 
 @dataclass(frozen=True)
@@ -79,6 +112,7 @@ class Report:
     layers: Sequence[LayerUse]
     sim: SimTimes
     versions: Mapping[str, str]
+    links: LinkUse | None = None
 
     @property
     def accuracy(self) -> float | None:
@@ -100,6 +134,7 @@ class Report:
             "mismatches": self.mismatches,
             "cycles": None if self.cycles is None else asdict(self.cycles),
             "layers": [asdict(layer) for layer in self.layers],
+            "links": None if self.links is None else asdict(self.links),
             "sim": asdict(self.sim),
             "versions": dict(self.versions),
         }
@@ -160,6 +195,8 @@ def show(console: "Console", report: Report) -> None:
     if report.cycles is not None:
         console.print()
         console.print(_layer_table(report.layers))
+    if report.links is not None:
+        console.print(_link_table(report.links))
 
 
 def _layer_table(layers: Iterable[LayerUse]) -> Any:
@@ -168,11 +205,32 @@ def _layer_table(layers: Iterable[LayerUse]) -> Any:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer")
-    for column in ("cycles", "idle", "PEs"):
+    for column in ("cycles", "compute", "wait out", "wait near", "wait in", "idle", "PEs"):
         table.add_column(column, justify="right")
     for layer in layers:
-        table.add_row(layer.name, _number(layer.cycles), _number(layer.idle), str(layer.pes))
+        waits = layer.compute, layer.wait_output, layer.wait_neighbour, layer.wait_input
+        numbers = map(_narrow, (layer.cycles, *waits, layer.idle))
+        table.add_row(layer.name, *numbers, str(layer.pes))
     return table
+
+
+def _link_table(links: LinkUse) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("busiest links")
+    for column in ("flits", "% of cycles"):
+        table.add_column(column, justify="right")
+    for link in links.busiest:
+        table.add_row(link.name, _narrow(link.flits), f"{100 * link.share:.1f}")
+    table.add_row(f"mean of {links.used:,}", "", f"{100 * links.mean:.1f}")
+    return table
+
+
+def _narrow(value: float | None) -> str:
+    """A number of a table that has many columns: what is large is shown whole."""
+    return _number(value if value is None or value < WHOLE else round(value))
 
 
 def _number(value: float | None) -> str:

@@ -30,9 +30,10 @@ from ohmweave.sim.mapping.mapped import Mapped
 from ohmweave.sim.network import Network
 from ohmweave.sim.npz import replaceable
 from ohmweave.sim.program import Program
-from ohmweave.sim.report import Cycles, LayerUse, Report, SimTimes, versions
+from ohmweave.sim.report import Cycles, LayerUse, LinkUse, Report, SimTimes, versions
 from ohmweave.sim.stages import MOVES, Stage, stages
 from ohmweave.sim.tiling import Tiling
+from ohmweave.sim.use import Ran, link_use, use_of
 from ohmweave.sim.ways import AUTO, LAYERS, PIPELINE, Layers, Way, way
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ def run(
         mismatches=mismatches,
         cycles=measured.cycles,
         layers=measured.layers,
+        links=measured.links,
         sim=measured.sim,
         versions=versions(PACKAGES.get(backend, ())),
     )
@@ -216,6 +218,7 @@ class _Measured:
     cycles: Cycles | None
     layers: Sequence[LayerUse]
     sim: SimTimes
+    links: LinkUse | None = None
 
 
 @dataclass(frozen=True)
@@ -275,6 +278,9 @@ def _run_pipeline(graph: Graph, program: Program, images: ImageSet, chip: _Chip)
         cycles=cycles,
         layers=layer_use(program, result, cycles.interval),
         sim=_times([result]),
+        links=link_use(
+            chip.params, [result], result.shards[0] * program.copies, cycles.interval or cycles.latency
+        ),
     )
 
 
@@ -293,15 +299,17 @@ def _run_layers(graph: Graph, tilings: Sequence[Tiling], images: ImageSet, chip:
     results = [each.result for each in ran.passes]
     each = [measure(result) for result in results]
     intervals = [cycles.interval for cycles in each if cycles.interval is not None]
+    cycles = Cycles(
+        latency=sum(cycles.latency for cycles in each),
+        interval=sum(intervals) if len(intervals) == len(each) else None,
+        total=sum(cycles.total for cycles in each),
+    )
     return _Measured(
         logits=_logits(graph, ran.values),
-        cycles=Cycles(
-            latency=sum(cycles.latency for cycles in each),
-            interval=sum(intervals) if len(intervals) == len(each) else None,
-            total=sum(cycles.total for cycles in each),
-        ),
+        cycles=cycles,
         layers=[stage_use(tiling, ran.passes) for tiling in tilings],
         sim=_times(results),
+        links=link_use(chip.params, results, results[0].shards[0], cycles.interval or cycles.latency),
     )
 
 
@@ -323,15 +331,11 @@ def _times(results: Sequence["Result"]) -> SimTimes:
 
 def stage_use(tiling: Tiling, passes: Sequence[PassRun]) -> LayerUse:
     """How the PEs of one stage spent the intervals of its passes; of several PEs, the busiest counts."""
-    cycles, interval = 0.0, 0.0
-    for each in passes:
-        if each.tiling is not tiling:
-            continue
-        units = each.program.stages[0].units
-        cycles += max(int(each.result.busy[unit]) for unit in units) / each.result.shards[0]
-        measured = measure(each.result)
-        interval += measured.interval if measured.interval is not None else measured.latency
-    return LayerUse(tiling.stage.name, cycles, interval - cycles, tiling.pes)
+    mine = [each for each in passes if each.tiling is tiling]
+    runs = [Ran(each.result, each.program.stages[0].units, each.result.shards[0]) for each in mine]
+    measured = [measure(each.result) for each in mine]
+    interval = sum(cycles.latency if cycles.interval is None else cycles.interval for cycles in measured)
+    return use_of(tiling.stage.name, tiling.pes, runs, interval)
 
 
 @contextlib.contextmanager
@@ -374,10 +378,8 @@ def layer_use(program: Program, result: "Result", interval: float | None) -> lis
 
     Of copies a PE works on an image for as many intervals as there are copies, of which the mean counts.
     """
-    layers = []
     images = result.shards[0] * program.copies
-    for stage in program.stages:
-        cycles = max(int(result.busy[unit]) for unit in stage.units) / images
-        idle = None if interval is None else interval - cycles
-        layers.append(LayerUse(stage.name, cycles, idle, len(stage.units)))
-    return layers
+    return [
+        use_of(stage.name, len(stage.units), [Ran(result, stage.units, images)], interval)
+        for stage in program.stages
+    ]

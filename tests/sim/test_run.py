@@ -9,6 +9,8 @@ import pytest
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.presets import PRESETS
+from ohmweave.rtl.activity import PEState
+from ohmweave.rtl.links import links
 from ohmweave.sim import golden, report
 from ohmweave.sim import run as run_module
 from ohmweave.sim.compiler import compile_chain, tiled
@@ -20,7 +22,7 @@ from ohmweave.sim.stages import stages
 
 TINY = PRESETS["tiny"]
 FIELDS = {"schema", "model", "arch", "backend", "images", "correct", "accuracy", "mismatches"}
-FIELDS |= {"mapping", "host", "cycles", "layers", "sim", "versions"}
+FIELDS |= {"mapping", "host", "cycles", "layers", "links", "sim", "versions"}
 
 
 @pytest.fixture
@@ -61,6 +63,14 @@ def test_netlist_equals_golden(small_network, images):
     assert cycles["total"] > 7 * 36 * 6
     for layer in record["layers"]:
         assert layer["idle"] == pytest.approx(cycles["interval"] - layer["cycles"])
+        assert layer["compute"] > 0
+        assert layer["wait_input"] > 0
+    # Flits of an image enter by the root, and the link into the first PE carries as many.
+    assert record["links"]["used"] == 5
+    named = {link["name"]: link for link in record["links"]["busiest"]}
+    assert named["host -> node 0.0"]["flits"] == named["node 0.0 -> PE 0"]["flits"]
+    for link in named.values():
+        assert link["share"] == pytest.approx(link["flits"] / cycles["interval"])
     assert record["sim"]["cycles_per_s"] > 0
     stages = [what for what, _, _ in told]
     assert stages[0] == run_module.MAPPING
@@ -120,6 +130,8 @@ def fake_result(**changes):
         "first_in": np.array([10, 110, 210, 310, 5, 105, 205]),
         "last_out": np.array([59, 260, 361, 459, 54, 250, 350]),
         "busy": np.array([40, 400, 4, 0]),
+        "states": np.zeros((TINY.pes, len(PEState)), np.int64),
+        "flits": np.zeros(len(links(TINY)), np.int64),
         "cycles": 460,
         "shards": (4, 3),
         "simulated": 811,
@@ -141,8 +153,14 @@ def test_layer_figures(small_network):
     units = [stage.units[0] for stage in program.stages]
     busy = np.zeros(TINY.pes, np.int64)
     busy[units[0]], busy[units[1]] = 400, 40
-    use = layer_use(program, fake_result(busy=busy), 133.5)
+    states = np.zeros((TINY.pes, len(PEState)), np.int64)
+    states[:, PEState.READ] = busy
+    states[units[1], 1:] = 8, 4, 12, 60, 0
+    use = layer_use(program, fake_result(busy=busy, states=states), 133.5)
     assert [(layer.cycles, layer.idle) for layer in use] == [(100.0, 33.5), (10.0, 123.5)]
+    second = use[1]
+    waits = second.wait_output, second.wait_neighbour, second.wait_input
+    assert (second.compute, *waits) == (2.0, 1.0, 3.0, 15.0)
 
 
 def test_unknown_backend_is_refused(small_network, images):
