@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mapping_graphs import spanning
 
 from ohmweave import cli
 from ohmweave.sim import saved_program
+from ohmweave.sim.graph import save as save_graph
 from ohmweave.sim.mapping import mapped
 from ohmweave.sim.network import load, save
 
@@ -215,24 +217,10 @@ def test_a_failed_write_leaves_nothing(call, program, monkeypatch):
 
 def test_a_layout_is_not_made_again(call, monkeypatch):
     """A network with shortcuts is laid out when it is compiled, and not when it runs."""
-    from mapping_graphs import conv, residual
-
-    from ohmweave.sim.graph import RAW_BITS, Graph, Tensor
-    from ohmweave.sim.graph import save as save_graph
-
-    raw = {"bits": RAW_BITS, "mult": np.zeros(0, np.uint16), "shift": np.zeros(0, np.int8)}
-    size = {"ins": 4, "outs": 4, "kernel": 1}
-    nodes = (
-        conv("first", "image", **size),
-        conv("second", "first", **size),
-        conv("third", "second", **size, **residual("first")),
-        conv("logits", "third", **size, **raw),
-    )
-    graph = Graph(name="net", input=Tensor(name="image", shape=(4, 5, 5), bits=4), nodes=nodes)
-    save_graph(graph, Path("graph.npz"))
-    np.savez("maps.npz", images=np.random.default_rng(1).integers(0, 256, (3, 5, 5, 4), dtype=np.uint8))
+    save_graph(spanning(1, 5), Path("graph.npz"))
+    np.savez("maps.npz", images=np.random.default_rng(1).integers(0, 256, (3, 5, 6, 4), dtype=np.uint8))
     assert call("compile", "graph.npz", "--arch", "chip.toml", "-o", "graph.ohmp")[0] == 0
-    monkeypatch.setattr(mapped, "laid_out", None)
+    monkeypatch.setattr(mapped, "kept_layout", None)
     run = ("run", "graph.npz", "--images", "maps.npz", "--backend", "cycle", "--program", "graph.ohmp")
     code, out, err = call(*run)
     assert (code, err) == (0, "")

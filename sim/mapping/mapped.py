@@ -10,7 +10,8 @@ from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.sim.graph import Graph
 from ohmweave.sim.mapping.allocate import Allocation, Step, allocated
 from ohmweave.sim.mapping.cut import Cut, Piece
-from ohmweave.sim.mapping.layout import Layout, laid_out
+from ohmweave.sim.mapping.kept import kept_layout
+from ohmweave.sim.mapping.layout import Layout
 from ohmweave.sim.mapping.program import compile_mapped, piece_plan
 from ohmweave.sim.mapping.regions import Region, regions, started
 from ohmweave.sim.mapping.sections import Division, divisions
@@ -140,7 +141,7 @@ def _laid_out_sections(graph: Graph, params: GroupParams, division: Division) ->
     places = regions(sections, params)
     begin, allowed = started(sections, places, params)
     pieces = [piece for cuts in sections for cut in cuts for piece in cut.pieces]
-    layout = laid_out(pieces, range(params.pes), allowed, begin)
+    layout = kept_layout(pieces, range(params.pes), allowed, begin)
     link = stream_flits(sections[-1][0].output, params.pe)
     return Mapped(params, sections, layout, link, regions=tuple(map(tuple, places)))
 
@@ -164,4 +165,4 @@ def _in_blocks(cuts: Sequence[Cut], block: range) -> Layout:
             f"the image goes to {len(readers)} pieces, and a branch of the tree to {below} PEs"
         )
     allowed = dict.fromkeys(readers, block[:below])
-    return laid_out(first.pieces, block, allowed).repeated(cuts, len(block))
+    return kept_layout(first.pieces, block, allowed).repeated(cuts, len(block))
