@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ohmweave.errors import OhmweaveError
+from ohmweave.sim.batch import Batch, batch_table
 from ohmweave.sim.npz import atomic_path, replaceable
 from ohmweave.sim.ways import LAYERS
 
@@ -113,6 +114,7 @@ class Report:
     sim: SimTimes
     versions: Mapping[str, str]
     links: LinkUse | None = None
+    batch: Sequence[Batch] = ()
 
     @property
     def accuracy(self) -> float | None:
@@ -135,6 +137,7 @@ class Report:
             "cycles": None if self.cycles is None else asdict(self.cycles),
             "layers": [asdict(layer) for layer in self.layers],
             "links": None if self.links is None else asdict(self.links),
+            "batch": [each.record() for each in self.batch],
             "sim": asdict(self.sim),
             "versions": dict(self.versions),
         }
@@ -197,6 +200,8 @@ def show(console: "Console", report: Report) -> None:
         console.print(_layer_table(report.layers))
     if report.links is not None:
         console.print(_link_table(report.links))
+    if len(report.batch) > 1:
+        console.print(batch_table(report.batch))
 
 
 def _layer_table(layers: Iterable[LayerUse]) -> Any:

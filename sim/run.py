@@ -19,6 +19,7 @@ import numpy as np
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.sim import golden, graph_golden
+from ohmweave.sim.batch import Batch, batches
 from ohmweave.sim.cache import is_full
 from ohmweave.sim.compiler import compile_chain, tiled
 from ohmweave.sim.connections import check_connections
@@ -142,6 +143,7 @@ def run(
         cycles=measured.cycles,
         layers=measured.layers,
         links=measured.links,
+        batch=measured.batch,
         sim=measured.sim,
         versions=versions(PACKAGES.get(backend, ())),
     )
@@ -219,6 +221,7 @@ class _Measured:
     layers: Sequence[LayerUse]
     sim: SimTimes
     links: LinkUse | None = None
+    batch: Sequence[Batch] = ()
 
 
 @dataclass(frozen=True)
@@ -281,6 +284,7 @@ def _run_pipeline(graph: Graph, program: Program, images: ImageSet, chip: _Chip)
         links=link_use(
             chip.params, [result], result.shards[0] * program.copies, cycles.interval or cycles.latency
         ),
+        batch=batches([result], len(images), program.copies),
     )
 
 
@@ -310,6 +314,7 @@ def _run_layers(graph: Graph, tilings: Sequence[Tiling], images: ImageSet, chip:
         layers=[stage_use(tiling, ran.passes) for tiling in tilings],
         sim=_times(results),
         links=link_use(chip.params, results, results[0].shards[0], cycles.interval or cycles.latency),
+        batch=batches(results, len(images)),
     )
 
 
