@@ -245,8 +245,10 @@ def test_a_nested_header(content):
 def test_changed_routes(content):
     """A file with the right checksum in which a switch is closed: found before anything runs."""
     unit = program_of(shortcut()).stages[1].units[0]
-    shut = changed(content, lambda _, arrays: _closed(arrays, unit))
+    shut = changed(content, lambda _, arrays: _routed(arrays, unit, 0))
     assert refusal(shut).startswith(f"{NAME} is not sound: ")
+    none = changed(content, lambda _, arrays: _routed(arrays, unit, 0xFFFF))
+    assert refusal(none) == f"{NAME} is not sound: the switch of PE {unit} has no input 7"
     # The same words first: what is written later counts.
     first = np.array(packets(unit, [(Region.ROUTES.address(local), 0) for local in range(2)]), np.uint32)
     from_bytes(
@@ -254,8 +256,8 @@ def test_changed_routes(content):
     )
 
 
-def _closed(arrays: dict, unit: int) -> None:
-    """Close a PE's switch in the words that are written to it."""
+def _routed(arrays: dict, unit: int, word: int) -> None:
+    """Put another word in place of all that are written to a PE's switch."""
     config = arrays["config"].copy()
     address = 1 << 16 | Region.ROUTES.address(0)
     at = next(
@@ -264,7 +266,7 @@ def _closed(arrays: dict, unit: int) -> None:
         if config[place] == 1 << 16 | unit and config[place + 1] == address
     )
     count = int(config[at + 2]) & 0xFFFF
-    config[at + 3 : at + 3 + count] = 1 << 16
+    config[at + 3 : at + 3 + count] = 1 << 16 | word
     arrays["config"] = config
 
 
