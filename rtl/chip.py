@@ -81,5 +81,9 @@ class Chip(Component):
                 connect(m, outside, inside)
         connect(m, host.host_in, group.host_in)
         connect(m, group.host_out, host.host_out)
-        m.d.comb += [host.busy.eq(group.busy), host.fault.eq(group.fault)]
+        m.d.comb += [
+            host.busy.eq(group.busy),
+            host.activity.eq(group.activity),
+            host.fault.eq(group.fault),
+        ]
         return m

@@ -27,6 +27,7 @@ class Bench:
     @classmethod
     async def begin(cls, dut: Any) -> "Bench":
         dut.busy.value = 0
+        dut.activity.value = 0
         dut.fault.value = 0
         dut.host_in__ready.value = 0
         dut.host_out__valid.value = 0

@@ -1,11 +1,12 @@
 """The chip from its host, played by cocotbext-axi: programmed through AXI4-Lite, cells included, and run by streams."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import cocotb
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import ReadOnly, RisingEdge
 
 from ohmweave.rtl.host.register_map import fields
 from ohmweave.testbench.axi_host import Host
@@ -14,6 +15,10 @@ from ohmweave.testbench.stream import PACES, parameters, reset, start
 CASE: dict[str, Any] = json.loads(Path(parameters()["case"]).read_text())
 FRAMES: list[list[int]] = CASE["frames"]
 RESULTS: list[list[int]] = CASE["results"]
+WORKS = 1 << 20
+# Of a PE: that it reads, computes, waits for its output, a neighbour, pixels; and its links.
+STATES, LINKS = 5, 6
+PE_BITS = STATES + LINKS
 # Cells keep their levels through a reset, so only the first test programs them.
 programmed = False
 
@@ -40,12 +45,25 @@ async def run(host: Host) -> None:
         assert await host.frame() == result
 
 
-async def _count_busy(dut: Any, counts: list[int]) -> None:
+PE_COUNTERS = ("PE_READ", "PE_COMPUTE", "PE_WAIT_OUTPUT", "PE_WAIT_NEIGHBOUR", "PE_WAIT_INPUT")
+
+
+async def _count(dut: Any, counts: Counter[int]) -> None:
+    """Cycles since `start` in which each bit of `activity` is 1; with WORKS, those in which CYCLES counts, too."""
+    registers = dut.host.registers
     while True:
         await RisingEdge(dut.clk)
-        word = int(dut.group__busy.value)
-        for pe in range(len(counts)):
-            counts[pe] += word >> pe & 1
+        await ReadOnly()
+        if int(registers.start.value):
+            counts.clear()
+            continue
+        word = int(dut.group__activity.value)
+        works = int(registers.counting.value)
+        while word:
+            bit = word.bit_length() - 1
+            word ^= 1 << bit
+            counts[bit] += 1
+            counts[WORKS + bit] += works
 
 
 @cocotb.test(timeout_time=4, timeout_unit="ms")
@@ -57,8 +75,9 @@ async def whole_network(dut: Any, pace: tuple[float, float]) -> None:
     host.pause(*pace)
     await host.configure(CASE["config"])
     assert (await host.status())["idle"]
-    busy = [0] * CASE["chip"]["pes"]
-    counting = cocotb.start_soon(_count_busy(dut, busy))
+    pes = CASE["chip"]["pes"]
+    counts: Counter[int] = Counter()
+    counting = cocotb.start_soon(_count(dut, counts))
     await run(host)
     await host.command("stop")
     await host.until_idle()
@@ -71,14 +90,24 @@ async def whole_network(dut: Any, pace: tuple[float, float]) -> None:
         "FLITS_OUT": len(FRAMES) * len(RESULTS[0]),
     }
     assert {name: await host.long(name) for name in counters} == counters
-    found = []
-    for pe in range(len(busy)):
-        await host.write("PE_SELECT", pe)
-        found.append(await host.long("PE_BUSY"))
-    assert found == busy
-    assert [bool(count) for count in busy] == CASE["used"]
     cycles = await host.long("CYCLES")
-    assert max(busy) < cycles
+    for pe in range(pes):
+        await host.write("PE_SELECT", pe)
+        found = [await host.long(name) for name in PE_COUNTERS]
+        first = PE_BITS * pe
+        seen = [counts[first + n] for n in range(2)] + [counts[WORKS + first + n] for n in range(2, STATES)]
+        assert found == seen, pe
+        assert bool(found[0]) == CASE["used"][pe]
+        # A PE that has a layer does one of these things in each cycle, and the others none.
+        assert sum(found) == (cycles if CASE["used"][pe] else 0), pe
+    bits = [PE_BITS * pe + STATES + n for pe in range(pes) for n in range(LINKS)]
+    bits += range(PE_BITS * pes, len(dut.group__activity))
+    for number, bit in enumerate(bits):
+        await host.write("LINK_SELECT", number)
+        assert await host.long("LINK_FLITS") == counts[bit], number
+    # What the root takes from the host, and gives to it.
+    assert counts[bits[-2]] == counters["FLITS_IN"]
+    assert counts[bits[-1]] == counters["FLITS_OUT"]
     if pace == PACES[0]:
         # Images wait for the arrays, and the host waits for results, not they for it.
         assert 0 < await host.long("IMAGES_WAITED") < cycles

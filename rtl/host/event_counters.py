@@ -1,10 +1,8 @@
 """Many long counters for the price of one."""
 
-from functools import reduce
-from operator import or_
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
@@ -26,7 +24,7 @@ class EventCounters(Component):
     counts every cycle up to the one that is two before `done`. Throughput: each source in each cycle; one count read
     at a time.
 
-    Parameters: sources, 2 to 1024; `TypeError` if it is no such number.
+    Parameters: sources, 2 to 16384; `TypeError` if it is no such number.
 
     Ports
     -----
@@ -42,7 +40,7 @@ class EventCounters(Component):
     """
 
     def __init__(self, *, sources: int):
-        whole("EventCounters sources", sources, 2, 1024, error=TypeError)
+        whole("EventCounters sources", sources, 2, 16384, error=TypeError)
         self._sources = sources
         super().__init__(
             {
@@ -104,7 +102,15 @@ class EventCounters(Component):
         ]
         m.d.sync += adding.eq(step)
         with m.If(step):
-            m.d.sync += [part.eq(reduce(or_, parts, Const(0))), first.eq(fresh), adds.eq(turn)]
+            m.d.sync += [part.eq(_either(parts)), first.eq(fresh), adds.eq(turn)]
         with m.If(self.clear):
             m.d.sync += [turn.eq(0), fresh.eq(1), rest.eq(0)]
         return m
+
+
+def _either(values: list[Any]) -> Value:
+    """All of them ORed, as a tree: one behind the other would be too deep for thousands."""
+    while len(values) > 1:
+        pairs = zip(values[::2], values[1::2], strict=False)
+        values = [low | high for low, high in pairs] + values[len(values) // 2 * 2 :]
+    return values[0]

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from ohmweave.params import GroupParams, MemoryParams
+from ohmweave.rtl.activity import ActivityLayout, PEState
 from ohmweave.rtl.fault import Fault
 from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.host.axi_lite import AXILite, AXILiteSlave
@@ -19,7 +20,7 @@ from ohmweave.rtl.host.loader import ways
 from ohmweave.rtl.host.memory_map import MEMORY_PAGE
 from ohmweave.rtl.host.memory_port import MemoryPort
 from ohmweave.rtl.host.register_map import ADDRESS_BITS
-from ohmweave.rtl.host.registers import EVENTS, HostRegisters
+from ohmweave.rtl.host.registers import HostRegisters, sources
 from ohmweave.rtl.memory.axi4 import AXI4
 
 __all__ = ["HostPort"]
@@ -46,7 +47,7 @@ class HostPort(Component):
     registers : In(AXILite(12))
     memory : Out(AXI4(address_bits, axi))
         Where there is memory.
-    host_in, entry_i, host_out, busy, fault
+    host_in, entry_i, host_out, busy, activity, fault
         As those of `PEGroup`, the other way round.
     reset : Out(1)
         For one cycle: the chip is to be reset.
@@ -68,6 +69,7 @@ class HostPort(Component):
                 "host_in": Out(flit_stream(link_bits)),
                 "host_out": In(stream.Signature(link_bits)),
                 "busy": In(params.pes),
+                "activity": In(ActivityLayout(params)),
                 "fault": In(Fault),
                 "reset": Out(1),
             }
@@ -81,7 +83,7 @@ class HostPort(Component):
         flit_input = FlitInput(link_bits=link_bits, points=ways(self._params))
         m.submodules.flit_input = ResetInserter(registers.reset)(flit_input)
         m.submodules.flit_output = output = FlitOutput(link_bits=link_bits)
-        m.submodules.counters = counters = EventCounters(sources=EVENTS + self._params.pes)
+        m.submodules.counters = counters = EventCounters(sources=sources(self._params))
         connect(m, flipped(self.registers), axi_lite.bus)
         connect(m, flipped(self.host_out), output.i)
         memory = None
@@ -114,7 +116,7 @@ class HostPort(Component):
             registers.late.eq(flit_input.late),
             registers.ended_out.eq(output.ended),
             registers.fault.eq(self.fault),
-            # In the order of `register_map.COUNTERS`.
+            # In the order of `register_map.EVENTS`; PEs and links as `registers.sources` says.
             counters.events.eq(
                 Cat(
                     registers.counting,
@@ -125,6 +127,14 @@ class HostPort(Component):
                     self.images.tvalid & ~self.images.tready & registers.counting,
                     self.results.tvalid & ~self.results.tready & registers.counting,
                     self.busy,
+                    self._states(PEState.COMPUTE),
+                    # A PE also waits while the chip has nothing to do, which does not count.
+                    *(
+                        self._states(wait) & registers.counting.replicate(self._params.pes)
+                        for wait in (PEState.OUTPUT, PEState.NEIGHBOUR, PEState.INPUT)
+                    ),
+                    *(pe.flits for pe in self.activity.pes),
+                    self.activity.nodes if self._params.levels else Const(0, 0),
                 )
             ),
             counters.clear.eq(registers.start),
@@ -134,6 +144,10 @@ class HostPort(Component):
             registers.count.eq(counters.value),
         ]
         return m
+
+    def _states(self, state: PEState) -> Value:
+        """Whether each PE is in a state."""
+        return Cat(self.activity.pes[n].state[state] for n in range(self._params.pes))
 
     def _enter(self, m: Module, flit_input: Any, memory: Any) -> None:
         """Lead data to the points where they enter: those of the stream by `tdest`, those of memory each by its own."""

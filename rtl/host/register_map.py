@@ -14,20 +14,23 @@ from ohmweave.rtl.host.host_register import (
 )
 from ohmweave.rtl.host.memory_map import MEMORY_REGISTERS
 
-__all__ = ["ADDRESS_BITS", "COUNTERS", "IDENTITY", "MAP_VERSION", "REGISTERS", "fields", "place", "register"]
+__all__ = [
+    "ADDRESS_BITS", "COUNTERS", "EVENTS", "IDENTITY", "LINK_COUNTER", "MAP_VERSION", "PE_COUNTERS", "REGISTERS",
+    "fields", "place", "register",
+]  # fmt: skip
 
 #: A page of 4 KiB.
 ADDRESS_BITS = 12
 #: "ohmw".
 IDENTITY = 0x6F68_6D77
 #: Upper half: changes that old software cannot live with; lower half: additions.
-MAP_VERSION = 0x0001_0000
+MAP_VERSION = 0x0001_0001
 #: Cycles after which a write to CONFIG that the chip does not take is given up, unless the host says otherwise.
 DEFAULT_CONFIG_WAIT = 1 << 20
 
 
-#: Name, first address and meaning of the counters of 64 bits, in the order of the hardware's sources; then a PE's.
-COUNTERS = (
+#: Name, first address and meaning of the counters of 64 bits: events of the host port, in the order of their sources.
+EVENTS = (
     ("CYCLES", 0x080, "cycles in which the chip had work: running, or results to come, and no error"),
     ("FRAMES_IN", 0x088, "frames whose last flit `images` has taken"),
     ("FRAMES_OUT", 0x090, "frames whose last flit has left at `results`"),
@@ -43,8 +46,25 @@ COUNTERS = (
         0x0B0,
         "cycles of CYCLES in which a flit waited at `results`: `tvalid` without `tready`",
     ),
-    ("PE_BUSY", 0x0B8, "cycles in which the array of the PE that PE_SELECT names was reading"),
 )
+#: Those of the PE that PE_SELECT names, in the order of `activity.PEState`.
+PE_COUNTERS = (
+    ("PE_READ", 0x0B8, "cycles in which the array of the PE that PE_SELECT names was reading"),
+    ("PE_COMPUTE", 0x0C0, "those in which it was not, and the PE's arithmetic half executed an instruction"),
+    (
+        "PE_WAIT_OUTPUT",
+        0x0C8,
+        "cycles of CYCLES in which the PE did neither, and what it had made was not taken",
+    ),
+    (
+        "PE_WAIT_NEIGHBOUR",
+        0x0D0,
+        "those in which instead an instruction of it waited for partial sums or a second operand",
+    ),
+    ("PE_WAIT_INPUT", 0x0D8, "those in which it was enabled and did nothing of this"),
+)
+LINK_COUNTER = ("LINK_FLITS", 0x0E0, "flits of data over the link that LINK_SELECT names")
+COUNTERS = (*EVENTS, *PE_COUNTERS, LINK_COUNTER)
 
 
 REGISTERS = (
@@ -165,8 +185,12 @@ REGISTERS = (
         whole_field("cycles; 0: for ever", reset=DEFAULT_CONFIG_WAIT),
     ),
     HostRegister(
-        "PE_SELECT", 0x060, RW, "The PE that PE_BUSY counts; SLVERR for a number that no PE has.",
+        "PE_SELECT", 0x060, RW, "The PE that PE_READ to PE_WAIT_INPUT count; SLVERR for a number that no PE has.",
         whole_field("its number", 16),
+    ),
+    HostRegister(
+        "LINK_SELECT", 0x064, RW, "The link that LINK_FLITS counts; SLVERR for a number that no link has.",
+        whole_field("its [number](group.md#links)", 16),
     ),
     *counter_registers(COUNTERS),
 )  # fmt: skip

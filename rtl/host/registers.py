@@ -8,6 +8,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import GroupParams
+from ohmweave.rtl.activity import link_numbers
 from ohmweave.rtl.fault import Fault
 from ohmweave.rtl.flit import CONFIG_BITS
 from ohmweave.rtl.host.axi_lite import RegisterAccess
@@ -15,19 +16,24 @@ from ohmweave.rtl.host.event_counters import COUNTER_BITS
 from ohmweave.rtl.host.host_register import REGISTER_BITS, Access, HostRegister, register_word
 from ohmweave.rtl.host.register_map import (
     ADDRESS_BITS,
-    COUNTERS,
+    EVENTS,
     IDENTITY,
+    LINK_COUNTER,
     MAP_VERSION,
+    PE_COUNTERS,
     REGISTERS,
     place,
     register,
 )
 
-__all__ = ["EVENTS", "HostRegisters", "constants"]
+__all__ = ["HostRegisters", "constants", "sources"]
 
-#: Sources of the counters that are not a PE's; those of the PEs follow.
-EVENTS = len(COUNTERS) - 1
 _ERRORS = tuple(field.name for field in register("ERROR").fields)
+
+
+def sources(params: GroupParams) -> int:
+    """Counts of a chip: of each event, then for each of `PE_COUNTERS` those of all PEs, then of each link."""
+    return len(EVENTS) + len(PE_COUNTERS) * params.pes + link_numbers(params)
 
 
 def constants(params: GroupParams) -> dict[str, dict[str, int]]:
@@ -108,7 +114,7 @@ class HostRegisters(Component):
                 "image_flits": Out(REGISTER_BITS),
                 "result_flits": Out(REGISTER_BITS),
                 "fault": In(Fault),
-                "count_select": Out(range(EVENTS + params.pes)),
+                "count_select": Out(range(sources(params))),
                 "count": In(COUNTER_BITS),
                 **{name: In(1) for name in inputs},
                 **{name: Out(1) for name in outputs},
@@ -156,7 +162,7 @@ class HostRegisters(Component):
             "CONFIG": {"value": 0},
             **{name: {"value": value} for name, value in stored.items()},
         }
-        self._reads(m, values, stored["PE_SELECT"])
+        self._reads(m, values, stored)
         self._writes(m, stored, errors, working)
         # Behind the writes, of which one may clear an error: one that comes in the same cycle stays.
         self._faults(m, record, errors["fault"])
@@ -185,24 +191,35 @@ class HostRegisters(Component):
         with m.Elif(~known & ~error):
             m.d.sync += [record.eq(self.fault), seen.eq(1), error.eq(1)]
 
-    def _reads(self, m: Module, values: Mapping[str, Mapping[str, Any]], select: Signal) -> None:
+    def _reads(
+        self, m: Module, values: Mapping[str, Mapping[str, Any]], stored: Mapping[str, Signal]
+    ) -> None:
         access = self.access
         high = Signal(REGISTER_BITS)
-        names = [name for name, _, _ in COUNTERS]
+        # The source of each counter.
+        of_pes = len(EVENTS)
+        of_links = of_pes + len(PE_COUNTERS) * self._params.pes
+        found: dict[str, Any] = {
+            **{name: source for source, (name, _, _) in enumerate(EVENTS)},
+            **{
+                name: stored["PE_SELECT"] + of_pes + kind * self._params.pes
+                for kind, (name, _, _) in enumerate(PE_COUNTERS)
+            },
+            LINK_COUNTER[0]: stored["LINK_SELECT"] + of_links,
+        }
         m.d.comb += [access.read_done.eq(1), access.read_error.eq(1)]
         with m.If(access.read_valid), m.Switch(access.read_word):
             for reg in REGISTERS:
                 with m.Case(place(reg.name)):
                     m.d.comb += access.read_error.eq(0)
-                    if reg.name in names:
-                        source = names.index(reg.name)
+                    if reg.name in found:
                         m.d.comb += [
                             self.count_request.eq(1),
-                            self.count_select.eq(source + select if source == EVENTS else source),
+                            self.count_select.eq(found[reg.name]),
                             access.read_done.eq(self.counted),
                             access.read_data.eq(self.count),
                         ]
-                    elif reg.name.removesuffix("_HIGH") in names:
+                    elif reg.name.removesuffix("_HIGH") in found:
                         m.d.comb += access.read_data.eq(high)
                     else:
                         m.d.comb += access.read_data.eq(register_word(reg, values[reg.name]))
@@ -244,6 +261,8 @@ class HostRegisters(Component):
             refused = working
         elif reg.name == "PE_SELECT":
             refused = merged >= self._params.pes
+        elif reg.name == "LINK_SELECT":
+            refused = merged >= link_numbers(self._params)
         m.d.comb += access.write_error.eq(refused)
         with m.If(~refused):
             m.d.sync += storage.eq(merged)

@@ -84,7 +84,7 @@ def _run(testbench: str, chip: str, simulator: str) -> int:
         parameters={
             "link_bits": params.pe.link_bits,
             "pes": params.pes,
-            "constants": {0x000: 0x6F686D77, 0x004: 0x00010000} | constants,
+            "constants": {0x000: 0x6F686D77, 0x004: 0x00010001} | constants,
         },
     )
 
@@ -98,7 +98,7 @@ def test_registers(chip: str, simulator: str) -> None:
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("chip", ["one PE, wide links", "re-reram"])
 def test_streams(chip: str, simulator: str) -> None:
-    assert _run("tb_host_streams", chip, simulator) == 24
+    assert _run("tb_host_streams", chip, simulator) == 25
 
 
 def _changes(vcd: str, cycles: int) -> set[str]:
@@ -222,7 +222,7 @@ def test_names_of_the_map() -> None:
         (
             lambda: EventCounters(sources=1),
             TypeError,
-            "EventCounters sources must be a whole number from 2 to 1024, not 1",
+            "EventCounters sources must be a whole number from 2 to 16384, not 1",
         ),
     ],
 )
