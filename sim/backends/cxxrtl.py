@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ohmweave.sim.backends.cxxrtl_gate import PREAMBLE, gate, namespace, two_evaluations
-from ohmweave.sim.backends.cxxrtl_pieces import in_pieces
+from ohmweave.sim.backends.cxxrtl_pieces import in_files, in_pieces, out_of_header
 from ohmweave.sim.backends.cxxrtl_speed import RUNTIME, fast_header, guard_writes
 from ohmweave.sim.backends.design import ChipSource, Design
 from ohmweave.sim.backends.hierarchy import Part, black_box, mangle, partition, ports, split_modules
@@ -101,7 +101,9 @@ def _write_sources(work: Path, design: Design, *, gated: bool, waves: bool) -> N
         files = work / f"{stem}.h", work / f"{stem}.cc"
         header, source = (file.read_text() for file in files)
         if gated:
-            texts = two_evaluations(part.top, header, source, reach[part.top].through)
+            texts = two_evaluations(
+                part.top, header, source, reach[part.top].through, settles=part.top != design.top
+            )
             if texts is None:  # feedback: evaluated as a whole, as often as it takes
                 shutil.rmtree(work)
                 work.mkdir()
@@ -110,8 +112,11 @@ def _write_sources(work: Path, design: Design, *, gated: bool, waves: bool) -> N
             glue += [
                 gate(part.top, child, ports(modules[child]), reach[child].outputs) for child in part.children
             ]
-        for file, text in zip(files, in_pieces(header, source, mangle(part.top)), strict=True):
-            file.write_text(text)
+        name = mangle(part.top)
+        header, source = out_of_header(*in_pieces(header, source, name), name)
+        files[0].write_text(header)
+        for file_number, text in enumerate(in_files(source)):
+            (files[1] if not file_number else work / f"{stem}_{file_number}.cc").write_text(text)
     (work / "glue.cc").write_text("".join(glue))
     # The folder of the sources comes before CXXRTL's own on the path of includes.
     (work / RUNTIME).parent.mkdir(exist_ok=True)
@@ -173,7 +178,6 @@ def _translate(
     texts += [black_box(name, ports(modules[name]), reach[name].outputs) for name in part.children]
     texts += [design.stubs[name] for name in part.macros]
     (work / f"{stem}.il").write_text("\n".join(texts))
-    outputs = [port.name for port in ports(modules[part.top]) if port.output]
     # What no longer hangs together without flip-flops, clocked memory ports and boxes whose outputs are registered.
     cut = ["t:$*ff*", "t:$memrd_v2 r:CLK_ENABLE=1 %i", *(f"t:{name}" for name in part.macros)]
     cut += [f"t:{name}" for name in part.children if not reach[name].outputs]
@@ -187,10 +191,8 @@ def _translate(
         "delete =*",
         f"read_rtlil {stem}.flat.il",
         *(f"delete {cells}" for cells in cut),
-        *(
-            f"select -write {stem}.reach{number} {part.top}/{output} %ci* {part.top}/i:* %i"
-            for number, output in enumerate(outputs)
-        ),
+        # From all inputs at once: a selection for each output takes seconds where a part has hundreds of modules.
+        f"select -write {stem}.reached {part.top}/i:* %co* {part.top}/o:* %i",
         *(
             f"select -write {stem}.through{number} {part.top}/o:* %ci* {box} %i"
             for number, box in enumerate(boxes)
@@ -200,11 +202,7 @@ def _translate(
     source = work / f"{stem}.cc"
     source.write_text(guard_writes(source.read_text()))
     return _Reach(
-        outputs=frozenset(
-            output
-            for number, output in enumerate(outputs)
-            if (work / f"{stem}.reach{number}").read_text().strip()
-        ),
+        outputs=frozenset(line.partition("/")[2] for line in (work / f"{stem}.reached").read_text().split()),
         through=frozenset(
             line.partition("/")[2]
             for number in range(len(boxes))

@@ -29,8 +29,12 @@ def namespace(top: str) -> str:
     return f"part_{mangle(top)}"
 
 
-def two_evaluations(top: str, header: str, source: str, through: Collection[str]) -> tuple[str, str] | None:
+def two_evaluations(
+    top: str, header: str, source: str, through: Collection[str], *, settles: bool = True
+) -> tuple[str, str] | None:
     """A part's header and source with a second evaluation beside `eval`; None if one a cycle is not enough.
+
+    Without `settles` there is none: of the whole chip, which is evaluated at edges only.
 
     `eval` sees a rising edge whenever the clock is high (as a constant it makes GCC take minutes); `settle` is the
     same text with the edge known to be absent, so that the C++ compiler throws out all but what drives the outputs;
@@ -60,6 +64,11 @@ def two_evaluations(top: str, header: str, source: str, through: Collection[str]
         r"\t\1->prev_p_clk = value<1>{0u};\n\t\1->p_clk = value<1>{1u};",
         text, flags=re.MULTILINE,
     )  # fmt: skip
+    edge = re.sub(
+        r"\bbool posedge_p_clk = this->posedge_p_clk\(\);", "bool posedge_p_clk = p_clk.data[0];", edge
+    )
+    if not settles:
+        return header, source.replace(body[0], edge)
     still = text.replace(f"{name}::eval(", f"{name}::settle(").replace(
         "->p_clk = p_clk;", "->p_clk = value<1>{0u};"
     )
@@ -76,9 +85,6 @@ def two_evaluations(top: str, header: str, source: str, through: Collection[str]
             )  # fmt: skip
     opening, _, rest = still.partition("{\n")
     still = opening + "{\n" + without_unused(rest.removesuffix("}\n")) + "}\n"
-    edge = re.sub(
-        r"\bbool posedge_p_clk = this->posedge_p_clk\(\);", "bool posedge_p_clk = p_clk.data[0];", edge
-    )
     source = source.replace(body[0], edge + "\n" + still)
     header = header.replace(declaration, declaration + "\tbool settle(performer *performer = nullptr);\n")
     return header, source

@@ -1,15 +1,20 @@
-"""A part's evaluations cut into pieces: what the C++ compiler takes for a function grows faster than its length.
+"""A part's functions cut into pieces: what the C++ compiler takes for a function grows faster than its length.
 
 Of a function of half a megabyte GCC makes in a minute what it makes of a hundred short ones in ten seconds. What is
-local to an evaluation becomes a member of the part, so that the pieces share it; statements keep their order.
+local to an evaluation becomes a member of the part, so that the pieces share it; statements keep their order. What
+stands in the header, and would be made anew in each file that includes it, gets into the source.
 """
 
 import re
 
-__all__ = ["in_pieces", "without_unused"]
+__all__ = ["in_files", "in_pieces", "out_of_header", "without_unused"]
 
 #: Characters of a piece, beyond which another one begins.
 LENGTH = 5000
+
+#: Characters of a file, beyond which another one begins, for another processor to compile.
+FILE_LENGTH = 4_000_000
+_NAMESPACE = re.compile(r"^namespace \w+ \{\n", re.MULTILINE)
 
 _FUNCTION = re.compile(
     r"^(?:bool|void) (?P<part>\w+)::(?P<name>\w+)\((?P<parameter>performer \*performer)?\) \{\n"
@@ -106,3 +111,67 @@ def in_pieces(header: str, source: str, part: str) -> tuple[str, str]:
     known = set(re.findall(r"^\t/\*outline\*/ value<\d+> (\w+);", members, re.MULTILINE))
     new = [text for text in dict.fromkeys(declarations) if text.rpartition(" ")[2].rstrip(";") not in known]
     return before + opening + "".join(f"{text}\n" for text in new) + members, source
+
+
+def out_of_header(header: str, source: str, part: str) -> tuple[str, str]:
+    """Header and source of the C++ class `part` with its construction and its commit in the source, that in pieces."""
+    construction = re.compile(
+        rf"^\t{part}\(interior\) \{{\}}\n\t{part}\(\) \{{\n\t\treset\(\);\n\t\}};\n", re.MULTILINE
+    )
+    committing = re.compile(
+        r"^\ttemplate<class ObserverT>\n\tbool commit\(ObserverT &observer\) \{\n(?P<body>.*?)^\t\}\n"
+        r"(?P<plain>.*?)commit<>\(observer\)",
+        re.MULTILINE | re.DOTALL,
+    )
+    begin = header.index(f"struct {part} : public module {{\n")
+    before, members = header[:begin], header[begin:]
+    found = committing.search(members)
+    assert found, f"CXXRTL wrote {part} without a commit"
+    assert construction.search(members), f"CXXRTL wrote another construction of {part}"
+    lines = found["body"].splitlines()[1:-1]  # without the declaration and the return of `changed`
+    per_piece = max(1, LENGTH // 60)
+    pieces = [lines[start : start + per_piece] for start in range(0, len(lines), per_piece)]
+    takes = "observer &observer, bool &changed"
+    members = members.replace(
+        found[0],
+        "".join(
+            f"\t__attribute__((noinline)) void commit_{number}({takes});\n" for number in range(len(pieces))
+        )
+        + f"\tbool commit(observer &observer);\n{found['plain']}commit(observer)",
+    )
+    members = construction.sub(f"\t{part}(interior);\n\t{part}();\n\t~{part}();\n", members)
+    functions = [
+        # Done once.
+        f"__attribute__((cold)) {part}::{part}(interior) {{}}\n",
+        f"{part}::{part}() : {part}(interior()) {{\n\treset();\n}}\n",
+        f"__attribute__((cold)) {part}::~{part}() {{}}\n",
+    ]
+    for number, piece in enumerate(pieces):
+        text = "\n".join(line.removeprefix("\t") for line in piece)
+        functions.append(f"void {part}::commit_{number}({takes}) {{\n{text}\n}}\n")
+    calls = "".join(f"\tcommit_{number}(observer, changed);\n" for number in range(len(pieces)))
+    functions.append(
+        f"bool {part}::commit(observer &observer) {{\n\tbool changed = false;\n{calls}\treturn changed;\n}}\n"
+    )
+    place = _NAMESPACE.search(source)
+    assert place, f"CXXRTL wrote no namespace around {part}"
+    return before + members, source[: place.end()] + "\n" + "\n".join(functions) + source[place.end() :]
+
+
+def in_files(source: str) -> list[str]:
+    """The source of a part as one or more files, each with some of the functions."""
+    place = _NAMESPACE.search(source)
+    count = -(-len(source) // FILE_LENGTH)
+    if place is None or count == 1:
+        return [source]
+    opening, closing = source[: place.end()], source[source.rindex("\n} // namespace ") :]
+    body = source[place.end() : -len(closing)]
+    files: list[str] = []
+    start = 0
+    for number in range(1, count + 1):
+        end = body.find("\n}\n", len(body) * number // count) + len("\n}\n")
+        if number == count or end < len("\n}\n"):
+            end = len(body)
+        files.append(opening + body[start:end] + closing)
+        start = end
+    return files

@@ -16,7 +16,17 @@ import pytest
 from ohmweave.errors import OhmweaveError
 from ohmweave.presets import PRESETS
 from ohmweave.rtl.config_map import Region
-from ohmweave.sim.backends import BACKENDS, ChipSource, Job, Result, cxxrtl, get_backend, icarus, verilator
+from ohmweave.sim.backends import (
+    BACKENDS,
+    ChipSource,
+    Job,
+    Result,
+    cxxrtl,
+    cxxrtl_pieces,
+    get_backend,
+    icarus,
+    verilator,
+)
 from ohmweave.sim.backends.design import group_source
 from ohmweave.sim.backends.hierarchy import mangle, partition, split_modules
 from ohmweave.sim.backends.native import parse_result
@@ -123,6 +133,21 @@ def test_same_as_reference(name, reference):
     )
     assert_same(result, reference)
     assert shown[-1] == (6, 6)
+
+
+def test_sources_in_several_files(reference, monkeypatch, tmp_path):
+    """The C++ of a large part is cut into files that are compiled side by side."""
+    monkeypatch.setenv("OHMWEAVE_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(cxxrtl_pieces, "FILE_LENGTH", 5000)
+    compile_objects, names = cxxrtl.compile_objects, []
+
+    def compile_all(sources, *rest):
+        names.extend(source.name for source in sources)
+        compile_objects(sources, *rest)
+
+    monkeypatch.setattr(cxxrtl, "compile_objects", compile_all)
+    assert_same(cxxrtl.simulate(SOURCE, make_job()), reference)
+    assert {"part0.cc", "part0_1.cc"} <= set(names)
 
 
 def test_gating_changes_nothing(reference):

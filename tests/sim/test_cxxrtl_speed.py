@@ -5,7 +5,13 @@ import subprocess
 
 import pytest
 
-from ohmweave.sim.backends.cxxrtl_pieces import LENGTH, in_pieces, statements, without_unused
+from ohmweave.sim.backends.cxxrtl_pieces import (
+    LENGTH,
+    in_pieces,
+    out_of_header,
+    statements,
+    without_unused,
+)
 from ohmweave.sim.backends.cxxrtl_speed import RUNTIME, fast_header, guard_writes
 from ohmweave.sim.backends.toolchain import compiler, cxxrtl_include, template
 
@@ -161,3 +167,25 @@ def test_pieces():
     assert re.findall(r"(eval_\d+)\(performer, converged", whole) == [name for name, _ in pieces]
     assert "\tvalue<4> i_used;\n" in new_header
     assert in_pieces(header, short, "p_top") == (header, short)
+
+
+def test_out_of_header():
+    """Construction and commit get into the source; every register is committed once, in its order."""
+    commits = [f"\t\tif (p_r{n}.commit(observer)) changed = true;" for n in range(LENGTH // 20)]
+    header = "\n".join(
+        [
+            "struct p_top : public module {", "\tp_top(interior) {}", "\tp_top() {", "\t\treset();", "\t};", "",
+            "\ttemplate<class ObserverT>", "\tbool commit(ObserverT &observer) {", "\t\tbool changed = false;",
+            *commits, "\t\treturn changed;", "\t}", "", "\tbool commit() override {", "\t\tobserver observer;",
+            "\t\treturn commit<>(observer);", "\t}", "};", "",
+        ]
+    )  # fmt: skip
+    source = '#include "part0.h"\n\nnamespace part_p_top {\n\nvoid p_top::reset() {\n}\n\n} // namespace part_p_top\n'
+    new_header, new = out_of_header(header, source, "p_top")
+    assert "template" not in new_header
+    assert "{}" not in new_header
+    assert re.findall(r"^\tif .*$", new, re.MULTILINE) == [line[1:] for line in commits]
+    pieces = re.findall(r"^void p_top::(commit_\d+)\(", new, re.MULTILINE)
+    assert len(pieces) > 2
+    assert re.findall(r"^\t(commit_\d+)\(observer, changed\);$", new, re.MULTILINE) == pieces
+    assert new.index("namespace part_p_top {") < new.index("p_top::p_top") < new.index("void p_top::reset")
