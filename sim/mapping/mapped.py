@@ -130,7 +130,10 @@ def _of_copies(graph: Graph, params: GroupParams, copies: int | None) -> list[_C
 
 def _laid_out_copies(params: GroupParams, allocation: Allocation, count: int, link: int) -> Mapped:
     cuts = allocation.cuts(count)
-    return Mapped(params, (cuts,), _in_blocks(cuts, range(params.pes // count)), link, allocation.steps)
+    # Several copies get their images by the entries, each of which has a part of the tree below it.
+    entered = params.entry_pes if count > 1 else params.pes
+    layout = _in_blocks(cuts, range(params.pes // count), entered)
+    return Mapped(params, (cuts,), layout, link, allocation.steps)
 
 
 def _laid_out_sections(graph: Graph, params: GroupParams, division: Division) -> Mapped:
@@ -152,12 +155,12 @@ def _check(cut: Cut, params: GroupParams) -> None:
         piece_plan(piece, params)
 
 
-def _in_blocks(cuts: Sequence[Cut], block: range) -> Layout:
-    """Copies on blocks of PEs, laid out alike."""
+def _in_blocks(cuts: Sequence[Cut], block: range, entered: int) -> Layout:
+    """Copies on blocks of PEs, laid out alike; images come to no more than the first `entered` PEs of a block."""
     first = cuts[0]
     # The first PEs of a block that a node of the tree has all below it: it sends the image to all of them at once.
     below = 1
-    while below * RADIX <= len(block):
+    while below * RADIX <= min(len(block), entered):
         below *= RADIX
     readers = [piece for piece in first.pieces if piece.reads(first.image)]
     if len(readers) > below:

@@ -88,6 +88,15 @@ def test_programs_of_the_compiler_are_sound():
     assert count > 20
 
 
+@pytest.mark.parametrize(
+    ("levels", "entries", "copies"), [(3, 16, 2), (3, 16, 1), (3, 4, 2), (3, 64, 4), (2, 4, 2)]
+)
+def test_copies_that_are_larger_than_what_an_entry_has_below(cache, levels, entries, copies):
+    """Images come in below the entry of the copy, wherever else its pieces stand."""
+    chip = replace(CHIP, levels=levels, entries=entries)
+    check_connections(mapped(net(), chip, copies).program())
+
+
 def test_receivers(monkeypatch):
     def close(output: SwitchOutput, stage: str) -> Callable[[dict[int, Routes], dict[str, int]], None]:
         return lambda routes, where: routes[where[stage]].pop(output)
