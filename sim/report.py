@@ -25,7 +25,9 @@ __all__ = [
 #: Grows when a field of result.json changes its meaning; new fields do not change it.
 SCHEMA = 1
 #: Numbers of tables from here on are shown without a decimal.
-WHOLE = 100_000
+WHOLE = 100
+#: Characters of a layer's name that stand in one line.
+MAX_NAME = 24
 
 
 @dataclass(frozen=True)
@@ -204,13 +206,15 @@ def show(console: "Console", report: Report) -> None:
         console.print(batch_table(report.batch))
 
 
-def _layer_table(layers: Iterable[LayerUse]) -> Any:
+def _layer_table(layers: Sequence[LayerUse]) -> Any:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("layer")
-    for column in ("cycles", "compute", "wait out", "wait near", "wait in", "idle", "PEs"):
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    # Names differ at their ends.
+    longest = max((len(layer.name) for layer in layers), default=0)
+    table.add_column("layer", min_width=min(longest, MAX_NAME), overflow="fold")
+    for column in ("cycles", "compute", "wait\nout", "wait\nnear", "wait\nin", "idle", "PEs"):
         table.add_column(column, justify="right")
     for layer in layers:
         waits = layer.compute, layer.wait_output, layer.wait_neighbour, layer.wait_input
@@ -235,7 +239,7 @@ def _link_table(links: LinkUse) -> Any:
 
 def _narrow(value: float | None) -> str:
     """A number of a table that has many columns: what is large is shown whole."""
-    return _number(value if value is None or value < WHOLE else round(value))
+    return _number(value if value is None or abs(value) < WHOLE else round(value))
 
 
 def _number(value: float | None) -> str:

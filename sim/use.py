@@ -37,7 +37,8 @@ def use_of(name: str, pes: int, runs: Sequence[Ran], interval: float | None) -> 
     return LayerUse(
         name,
         read,
-        None if interval is None else interval - read,
+        # Arrays that hold sums while the pipeline fills are at it for longer than the interval that follows.
+        None if interval is None else max(0.0, interval - read),
         pes,
         compute=float(spent[PEState.COMPUTE]),
         wait_output=float(spent[PEState.OUTPUT]),

@@ -73,7 +73,7 @@ def test_turns_that_never_meet() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("params", [SMALL, NODES])
+@pytest.mark.parametrize("params", [SMALL, pytest.param(NODES, marks=pytest.mark.nightly)])
 def test_a_tree_that_takes_from_a_branch_that_left(params: GroupParams) -> None:
     assert why((1, 1), {}, params=params, nodes={NodeRegister.SELECT: 1}) == (
         "the collection tree: it takes from a branch that leaves into frame buffer 0"

@@ -62,7 +62,7 @@ def test_netlist_equals_golden(small_network, images):
     assert cycles["latency"] > 36 * 6
     assert cycles["total"] > 7 * 36 * 6
     for layer in record["layers"]:
-        assert layer["idle"] == pytest.approx(cycles["interval"] - layer["cycles"])
+        assert layer["idle"] == pytest.approx(max(0, cycles["interval"] - layer["cycles"]))
         assert layer["compute"] > 0
         assert layer["wait_input"] > 0
     # Flits of an image enter by the root, and the link into the first PE carries as many.
