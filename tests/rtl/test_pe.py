@@ -19,6 +19,7 @@ SHORT = "(every_kind|reset_in_the_middle|disabled_in_the_middle)$"
 RUNS = [
     ("verilator", 1, None, 9),
     # It takes longer; X there shows what was never written or is left of a frame.
+    ("icarus", 1, "every_kind$", 1),
     pytest.param("icarus", 1, SHORT, 3, marks=pytest.mark.nightly),
     *(pytest.param("icarus", seed, "every_kind$", 1, marks=pytest.mark.nightly) for seed in range(2, 6)),
 ]
