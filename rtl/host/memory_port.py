@@ -20,8 +20,8 @@ class MemoryPort(Component):
     """Images, configuration and results through the cache: an engine that loads, one that stores, registers that say
     what (Re-ReRAM, section III).
 
-    After `reset` whatever the engines have is broken off, loads and stores that wait, too; while that lasts nothing
-    enters the chip.
+    After `reset` whatever the engines have is broken off, loads and stores that wait, too, and results that none of
+    them has taken are dropped; while that lasts nothing enters the chip.
 
     Latency: those of `MemorySystem` and `Loader`. Throughput: a word of the cache's port a cycle both ways together.
 
@@ -90,7 +90,6 @@ class MemoryPort(Component):
         connect(m, loads.done, loader.engine.done)
         connect(m, loads.o, loader.engine.o)
         connect(m, registers.store, stores.descriptor)
-        connect(m, flipped(self.results), stores.i)
         connect(m, loader.config, flipped(self.config))
         for inside, outside in zip(loader.o, self.o, strict=True):
             connect(m, inside, flipped(outside))
@@ -98,9 +97,13 @@ class MemoryPort(Component):
         broken = Signal()
         with m.If(self.reset):
             m.d.sync += broken.eq(1)
-        with m.Elif(~loads.busy & ~stores.busy & system.idle):
+        with m.Elif(~loads.busy & ~stores.busy & system.idle & ~self.results.valid):
             m.d.sync += broken.eq(0)
         m.d.comb += [
+            # Results from before a reset are dropped.
+            stores.i.valid.eq(self.results.valid & ~broken),
+            stores.i.payload.eq(self.results.payload),
+            self.results.ready.eq(stores.i.ready | broken),
             loads.abort.eq(broken),
             stores.abort.eq(broken),
             loader.clear.eq(broken),
