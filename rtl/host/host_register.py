@@ -1,15 +1,15 @@
-"""What a host's register is."""
+"""What a host's register is, and how registers are read."""
 
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 
 __all__ = [
-    "REGISTER_BITS", "RO", "RW", "W1C", "WO", "Access", "BitField", "HostRegister", "counter_registers", "halves",
-    "register_word", "whole_field",
+    "REGISTER_BITS", "RO", "RW", "W1C", "WO", "Access", "BitField", "CounterRead", "HostRegister",
+    "counter_registers", "halves", "read_registers", "whole_field",
 ]  # fmt: skip
 
 REGISTER_BITS = 32
@@ -53,6 +53,11 @@ class HostRegister:
     text: str
     fields: tuple[BitField, ...]
 
+    @property
+    def place(self) -> int:
+        """Its number: the address in words."""
+        return self.address // (REGISTER_BITS // 8)
+
     def field(self, name: str) -> BitField:
         """The field of a name; `KeyError` if there is none."""
         for field in self.fields:
@@ -79,7 +84,7 @@ def counter_registers(counters: Iterable[tuple[str, int, str]]) -> Iterable[Host
         yield HostRegister(f"{name}_HIGH", address + 4, RO, f"Upper word of {name}.", high)
 
 
-def register_word(reg: HostRegister, values: Mapping[str, Any]) -> Value:
+def _word(reg: HostRegister, values: Mapping[str, Any]) -> Value:
     """A register as it is read."""
     assert set(values) == {field.name for field in reg.fields}, reg.name
     parts: list[Value] = []
@@ -91,3 +96,47 @@ def register_word(reg: HostRegister, values: Mapping[str, Any]) -> Value:
         parts += [Const(0, field.low - filled), value]
         assert len(value) == field.width, f"{reg.name}.{field.name}"
     return Cat(*parts)
+
+
+@dataclass(frozen=True)
+class CounterRead:
+    """How a count is asked for, as the ports of `EventCounters`: `request` and `select` until `done`, with `value`."""
+
+    request: Any
+    select: Any
+    done: Any
+    value: Any
+
+
+def read_registers(
+    m: Module,
+    access: Any,
+    registers: Iterable[HostRegister],
+    values: Mapping[str, Mapping[str, Any]],
+    counts: Mapping[str, Any],
+    counter: CounterRead,
+) -> None:
+    """Answer the reads of an `access`, a `RegisterAccess`; SLVERR for an address at which there is no register.
+
+    values   register → field → what it reads as; not of counters
+    counts   the registers that are lower words of counters → the source of each
+    """
+    high = Signal(REGISTER_BITS)
+    m.d.comb += [access.read_done.eq(1), access.read_error.eq(1)]
+    with m.If(access.read_valid), m.Switch(access.read_word):
+        for reg in registers:
+            with m.Case(reg.place):
+                m.d.comb += access.read_error.eq(0)
+                if reg.name in counts:
+                    m.d.comb += [
+                        counter.request.eq(1),
+                        counter.select.eq(counts[reg.name]),
+                        access.read_done.eq(counter.done),
+                        access.read_data.eq(counter.value),
+                    ]
+                elif reg.name.removesuffix("_HIGH") in counts:
+                    m.d.comb += access.read_data.eq(high)
+                else:
+                    m.d.comb += access.read_data.eq(_word(reg, values[reg.name]))
+    with m.If(counter.request & counter.done):
+        m.d.sync += high.eq(counter.value[REGISTER_BITS:])

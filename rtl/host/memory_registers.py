@@ -10,10 +10,10 @@ from amaranth.lib.wiring import Component, In, Out
 from ohmweave.params import GroupParams, MemoryParams
 from ohmweave.rtl.host.axi_lite import RegisterAccess
 from ohmweave.rtl.host.event_counters import EventCounters
-from ohmweave.rtl.host.host_register import REGISTER_BITS, Access, HostRegister, register_word
+from ohmweave.rtl.host.host_register import REGISTER_BITS, Access, CounterRead, HostRegister, read_registers
 from ohmweave.rtl.host.loader import LoadLayout, ways
 from ohmweave.rtl.host.memory_map import COPIES, MEMORY_COUNTERS, MEMORY_REGISTERS
-from ohmweave.rtl.host.register_map import ADDRESS_BITS, place
+from ohmweave.rtl.host.register_map import ADDRESS_BITS
 from ohmweave.rtl.memory.axi_master import FaultLayout
 from ohmweave.rtl.memory.descriptors import LENGTH_BITS, Copy, DescriptorLayout, DMAFault
 from ohmweave.rtl.memory.layouts import CacheEvents
@@ -88,7 +88,7 @@ class MemoryRegisters(Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.counters = self._counters = EventCounters(sources=len(MEMORY_COUNTERS))
+        m.submodules.counters = counters = EventCounters(sources=len(MEMORY_COUNTERS))
         stored = {
             reg.name: Signal(field.width, init=field.reset, name=reg.name.lower())
             for reg in MEMORY_REGISTERS
@@ -118,10 +118,12 @@ class MemoryRegisters(Component):
         values["FAULT_ADDRESS"] = {"value": address[:REGISTER_BITS]}
         values["FAULT_ADDRESS_HIGH"] = {"value": address[REGISTER_BITS:]}
         m.d.comb += [
-            self._counters.events.eq(self.events.as_value()),
-            self._counters.clear.eq(self.start),
+            counters.events.eq(self.events.as_value()),
+            counters.clear.eq(self.start),
         ]
-        self._reads(m, values)
+        counts = {name: source for source, (name, _, _) in enumerate(MEMORY_COUNTERS)}
+        counter = CounterRead(counters.request, counters.select, counters.done, counters.value)
+        read_registers(m, self.access, MEMORY_REGISTERS, values, counts, counter)
         self._writes(m, stored, errors)
         return m
 
@@ -152,29 +154,6 @@ class MemoryRegisters(Component):
             f"{upper}_MOVED": {"value": record.moved},
         }
 
-    def _reads(self, m: Module, values: Mapping[str, Mapping[str, Any]]) -> None:
-        access, counters = self.access, self._counters
-        high = Signal(REGISTER_BITS)
-        names = [name for name, _, _ in MEMORY_COUNTERS]
-        m.d.comb += [access.read_done.eq(1), access.read_error.eq(1)]
-        with m.If(access.read_valid), m.Switch(access.read_word):
-            for reg in MEMORY_REGISTERS:
-                with m.Case(place(reg.name)):
-                    m.d.comb += access.read_error.eq(0)
-                    if reg.name in names:
-                        m.d.comb += [
-                            counters.request.eq(1),
-                            counters.select.eq(names.index(reg.name)),
-                            access.read_done.eq(counters.done),
-                            access.read_data.eq(counters.value),
-                        ]
-                    elif reg.name.removesuffix("_HIGH") in names:
-                        m.d.comb += access.read_data.eq(high)
-                    else:
-                        m.d.comb += access.read_data.eq(register_word(reg, values[reg.name]))
-        with m.If(counters.request & counters.done):
-            m.d.sync += high.eq(counters.value[REGISTER_BITS:])
-
     def _writes(self, m: Module, stored: Mapping[str, Signal], errors: Mapping[str, Signal]) -> None:
         access = self.access
         ones = access.write_data & access.write_mask
@@ -183,7 +162,7 @@ class MemoryRegisters(Component):
             for reg in MEMORY_REGISTERS:
                 if reg.access is Access.READ_ONLY:
                     continue
-                with m.Case(place(reg.name)):
+                with m.Case(reg.place):
                     if reg.name in stored:
                         storage, mask = stored[reg.name], access.write_mask
                         m.d.comb += access.write_error.eq(0)

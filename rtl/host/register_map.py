@@ -1,7 +1,6 @@
 """The host's registers, defined once: the hardware, the tests and the table of docs/blocks/host.md are made of it."""
 
 from ohmweave.rtl.host.host_register import (
-    REGISTER_BITS,
     RO,
     RW,
     W1C,
@@ -206,7 +205,7 @@ def register(name: str) -> HostRegister:
 
 def place(name: str) -> int:
     """A register's number: its address in words."""
-    return register(name).address // (REGISTER_BITS // 8)
+    return register(name).place
 
 
 def fields(name: str, word: int) -> dict[str, int]:

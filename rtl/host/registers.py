@@ -13,7 +13,7 @@ from ohmweave.rtl.fault import Fault
 from ohmweave.rtl.flit import CONFIG_BITS
 from ohmweave.rtl.host.axi_lite import RegisterAccess
 from ohmweave.rtl.host.event_counters import COUNTER_BITS
-from ohmweave.rtl.host.host_register import REGISTER_BITS, Access, HostRegister, register_word
+from ohmweave.rtl.host.host_register import REGISTER_BITS, Access, CounterRead, HostRegister, read_registers
 from ohmweave.rtl.host.register_map import (
     ADDRESS_BITS,
     EVENTS,
@@ -22,7 +22,6 @@ from ohmweave.rtl.host.register_map import (
     MAP_VERSION,
     PE_COUNTERS,
     REGISTERS,
-    place,
     register,
 )
 
@@ -194,8 +193,6 @@ class HostRegisters(Component):
     def _reads(
         self, m: Module, values: Mapping[str, Mapping[str, Any]], stored: Mapping[str, Signal]
     ) -> None:
-        access = self.access
-        high = Signal(REGISTER_BITS)
         # The source of each counter.
         of_pes = len(EVENTS)
         of_links = of_pes + len(PE_COUNTERS) * self._params.pes
@@ -207,24 +204,8 @@ class HostRegisters(Component):
             },
             LINK_COUNTER[0]: stored["LINK_SELECT"] + of_links,
         }
-        m.d.comb += [access.read_done.eq(1), access.read_error.eq(1)]
-        with m.If(access.read_valid), m.Switch(access.read_word):
-            for reg in REGISTERS:
-                with m.Case(place(reg.name)):
-                    m.d.comb += access.read_error.eq(0)
-                    if reg.name in found:
-                        m.d.comb += [
-                            self.count_request.eq(1),
-                            self.count_select.eq(found[reg.name]),
-                            access.read_done.eq(self.counted),
-                            access.read_data.eq(self.count),
-                        ]
-                    elif reg.name.removesuffix("_HIGH") in found:
-                        m.d.comb += access.read_data.eq(high)
-                    else:
-                        m.d.comb += access.read_data.eq(register_word(reg, values[reg.name]))
-        with m.If(self.count_request & self.counted):
-            m.d.sync += high.eq(self.count[REGISTER_BITS:])
+        counter = CounterRead(self.count_request, self.count_select, self.counted, self.count)
+        read_registers(m, self.access, REGISTERS, values, found, counter)
 
     def _writes(
         self, m: Module, stored: Mapping[str, Signal], errors: Mapping[str, Signal], working: Value
@@ -237,7 +218,7 @@ class HostRegisters(Component):
             for reg in REGISTERS:
                 if reg.access is Access.READ_ONLY:
                     continue
-                with m.Case(place(reg.name)):
+                with m.Case(reg.place):
                     if reg.access is Access.READ_WRITE:
                         self._store(m, reg, stored[reg.name], working)
                     elif reg.name == "ERROR":
