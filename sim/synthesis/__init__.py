@@ -1,0 +1,1 @@
+"""From the netlist to silicon: area, timing and power on standard cells."""
