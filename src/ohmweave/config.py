@@ -79,7 +79,7 @@ def load_architecture(source: str) -> Architecture:
     if not source.endswith(".toml"):
         raise OhmweaveError(f"--arch must be one of {', '.join(PRESETS)} or a .toml file, not {source!r}")
     try:
-        knobs = _read_toml(Path(source))
+        knobs = read_toml(Path(source))
         return Architecture(source, from_knobs(knobs), memory_from_knobs(knobs))
     except _KnobError as error:
         raise OhmweaveError(f"{source}: {error}") from None
@@ -89,27 +89,26 @@ class _KnobError(OhmweaveError):
     """Something wrong inside the file: the message still needs the file's name."""
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, what: str = "configuration file") -> dict[str, Any]:
+    """A file of at most 1 MiB that is TOML; `what` it is called in a refusal."""
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise OhmweaveError(f"configuration file {path} cannot be read: {reason}") from None
+        raise OhmweaveError(f"{what} {path} cannot be read: {reason}") from None
     if len(data) > MAX_FILE_BYTES:
-        raise OhmweaveError(f"configuration file {path} must be at most {MAX_FILE_BYTES} bytes")
+        raise OhmweaveError(f"{what} {path} must be at most {MAX_FILE_BYTES} bytes")
     try:
         knobs = tomllib.loads(data.decode())
         repr(knobs)  # raises ValueError for a number that is too long to be quoted
         return knobs
     except UnicodeDecodeError:
-        raise OhmweaveError(f"configuration file {path} must be TOML in UTF-8") from None
+        raise OhmweaveError(f"{what} {path} must be TOML in UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise OhmweaveError(
-            f"configuration file {path} is not valid TOML: {error or 'nested too deep'}"
-        ) from None
+        raise OhmweaveError(f"{what} {path} is not valid TOML: {error or 'nested too deep'}") from None
     except ValueError:
-        raise OhmweaveError(f"configuration file {path} has a number of too many digits") from None
+        raise OhmweaveError(f"{what} {path} has a number of too many digits") from None
 
 
 def from_knobs(knobs: Mapping[str, Any]) -> GroupParams:
