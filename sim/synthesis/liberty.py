@@ -32,6 +32,7 @@ _STATEMENT = re.compile(
     )""",
     re.VERBOSE,
 )
+_SKIPPED = re.compile(r"[\s;]*+")
 _REST = re.compile(r"[\s;]*+\Z")
 _ARGUMENT = re.compile(r'"([^"]*)"|([^,"\s][^,"]*)')
 
@@ -114,13 +115,7 @@ def parse(text: str, path: Path) -> Group:
     if len(root.groups) != 1 or root.groups[0].kind != "library" or root.attributes:
         raise OhmweaveError(f"{path} must be a Liberty file, which starts with library (NAME) {{")
     if len(stack) > 1 or not _REST.match(text, position):
-        line = text.count("\n", 0, _skip(text, position)) + 1
+        found = _SKIPPED.match(text, position)
+        line = text.count("\n", 0, found.end() if found else position) + 1
         raise OhmweaveError(f"{path} must be a Liberty file, and is none at line {line}")
     return root.groups[0]
-
-
-def _skip(text: str, position: int) -> int:
-    """Where the next thing starts that is no space."""
-    while position < len(text) and text[position].isspace():
-        position += 1
-    return position

@@ -1,0 +1,84 @@
+"""Liberty files of a few cells with round numbers, for tests that compute by hand."""
+
+from pathlib import Path
+
+#: Cells of one template: slews 0 and 1 ns, loads 0 and 10 fF.
+HEAD = """
+library (hand) {
+  time_unit : "1ps"; capacitive_load_unit (1, ff); voltage_unit : "1V"; leakage_power_unit : "1nW";
+  nom_voltage : 2;
+  lu_table_template (delay) {
+    variable_1 : input_net_transition; variable_2 : total_output_net_capacitance;
+    index_1 ("0, 1000"); index_2 ("0, 10");
+  }
+  lu_table_template (turned) {
+    variable_1 : total_output_net_capacitance; variable_2 : input_net_transition;
+    index_1 ("0, 10"); index_2 ("0, 1000");
+  }
+  lu_table_template (setup) {
+    variable_1 : related_pin_transition; variable_2 : constrained_pin_transition;
+    index_1 ("0, 1000"); index_2 ("0, 1000");
+  }
+  power_lut_template (energy) {
+    variable_1 : input_transition_time; variable_2 : total_output_net_capacitance;
+    index_1 ("0, 1000"); index_2 ("0, 10");
+  }
+"""
+
+
+def table(kind: str, base: float, by_slew: float, by_load: float, template: str = "delay") -> str:
+    """A plane: `base` ps + `by_slew` for 1 ns + `by_load` for 10 fF."""
+    a, b, c, d = base, base + by_load, base + by_slew, base + by_slew + by_load
+    if template in ("turned", "setup"):
+        b, c = c, b
+    return f'{kind} ({template}) {{ values ("{a}, {b}", \\\n "{c}, {d}"); }}\n'
+
+
+def arc(source: str, sense: str, rise: float, fall: float, more: str = "", template: str = "delay") -> str:
+    """Rise and fall take 50 ps more behind a slope of 1 ns, 100 ps more with 10 fF; the slew is 20 ps + 2 ps/fF."""
+    return (
+        f'timing () {{ related_pin : "{source}"; timing_sense : {sense}; {more}\n'
+        + table("cell_rise", rise, 50, 100, template)
+        + table("rise_transition", 20, 0, 20, template)
+        + table("cell_fall", fall, 50, 100, template)
+        + table("fall_transition", 20, 0, 20, template)
+        + "}\n"
+    )
+
+
+def gate(
+    name: str, inputs: str, function: str, sense: str, delays: tuple[float, float], *, area: float = 2
+) -> str:
+    pins = "".join(f"pin ({each}) {{ direction : input; capacitance : 2; }}\n" for each in inputs)
+    arcs = "".join(arc(each, sense, *delays) for each in inputs)
+    output = f'pin (Y) {{ direction : output; function : "{function}";\n{arcs} }}'
+    return f"cell ({name}) {{ area : {area}; {pins} {output} }}\n"
+
+
+INV = gate("INV", "A", "!A", "negative_unate", (10, 20), area=1)
+NAND2 = gate("NAND2", "AB", "!(A & B)", "negative_unate", (30, 40))
+AND2 = gate("AND2", "AB", "A & B", "positive_unate", (60, 70))
+XOR2 = gate("XOR2", "AB", "A ^ B", "non_unate", (80, 90), area=4)
+DFF = (
+    'cell (DFF) { area : 6; ff (IQ, IQN) { clocked_on : "C"; next_state : "D"; }\n'
+    "pin (C) { direction : input; capacitance : 1; clock : true; }\n"
+    "pin (D) { direction : input; capacitance : 3;\n"
+    'timing () { related_pin : "C"; timing_type : setup_rising;\n'
+    + table("rise_constraint", 15, 100, 10, "setup")
+    + table("fall_constraint", 25, 100, 10, "setup")
+    + "} }\n"
+    'pin (Q) { direction : output; function : "IQ";\n'
+    + arc("C", "non_unate", 100, 110, "timing_type : rising_edge;")
+    + "} }\n"
+)
+
+
+def write_liberty(path: Path, *cells: str, head: str = HEAD) -> Path:
+    """A library of the cells."""
+    path.write_text(head + "".join(cells) + "}\n")
+    return path
+
+
+def hand_library(folder: Path) -> Path:
+    """Every cell of this module."""
+    return write_liberty(folder / "hand.lib", INV, NAND2, AND2, XOR2, DFF)
