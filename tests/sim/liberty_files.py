@@ -5,8 +5,13 @@ from pathlib import Path
 #: Cells of one template: slews 0 and 1 ns, loads 0 and 10 fF.
 HEAD = """
 library (hand) {
+  delay_model : table_lookup;
   time_unit : "1ps"; capacitive_load_unit (1, ff); voltage_unit : "1V"; leakage_power_unit : "1nW";
-  nom_voltage : 2;
+  nom_voltage : 2; current_unit : "1mA"; pulling_resistance_unit : "1kohm";
+  input_threshold_pct_rise : 50; input_threshold_pct_fall : 50;
+  output_threshold_pct_rise : 50; output_threshold_pct_fall : 50;
+  slew_lower_threshold_pct_rise : 20; slew_lower_threshold_pct_fall : 20;
+  slew_upper_threshold_pct_rise : 80; slew_upper_threshold_pct_fall : 80;
   lu_table_template (delay) {
     variable_1 : input_net_transition; variable_2 : total_output_net_capacitance;
     index_1 ("0, 1000"); index_2 ("0, 10");
