@@ -44,7 +44,7 @@ def random_module(seed: int, gates: int = 40, registers: int = 8, inputs: int = 
         kind = chance.choice(["INV", "NAND2", "AND2", "XOR2"])
         # Mostly late nets, so that the logic is deep.
         sources = [chance.choice(nets[-8:] if chance.random() < 0.6 else nets) for _ in range(2)]
-        net = 100 + number
+        net = 3 + inputs + registers + number
         pins = {"A": sources[0], "Y": net} | ({} if kind == "INV" else {"B": sources[1]})
         cells[f"g{number}"] = kind, pins
         nets.append(net)
