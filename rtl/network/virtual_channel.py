@@ -15,7 +15,7 @@ __all__ = ["MESH_PORTS", "PacketFlit", "Side", "VirtualChannel", "VirtualLink"]
 MESH_PORTS = 5
 
 
-class Side(enum.IntEnum, shape=3):
+class Side(enum.IntEnum, shape=3):  # type: ignore[call-arg]
     """Ports of a router in a mesh; x grows to the east, y to the south."""
 
     LOCAL = 0
@@ -53,7 +53,7 @@ class VirtualLink(Signature):
         )
 
 
-class _State(enum.Enum, shape=2):
+class _State(enum.Enum, shape=2):  # type: ignore[call-arg]
     IDLE = 0
     WAITING = 1
     ACTIVE = 2
