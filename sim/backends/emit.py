@@ -3,12 +3,16 @@
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.sim.backends.design import ChipSource, Design, group_source
 from ohmweave.sim.backends.verilog import netlist_verilog
 from ohmweave.sim.npz import replaceable
+
+if TYPE_CHECKING:
+    from ohmweave.sim.synthesis.constraints import Constraints
 
 __all__ = ["FORMATS", "write_netlist"]
 
@@ -30,17 +34,29 @@ FILE_LIST = "filelist.f"
 WAIVERS = "waivers.vlt"
 
 
-def write_netlist(source: GroupParams | ChipSource, out: Path, fmt: str = "verilog") -> list[Path]:
+def write_netlist(
+    source: GroupParams | ChipSource,
+    out: Path,
+    fmt: str = "verilog",
+    constraints: "Constraints | None" = None,
+) -> list[Path]:
     """Write a chip's netlist into the folder `out`, which is made if it is missing; return the files.
 
     `verilog`: the modules of the chip, the macros' models, `filelist.f` that names them, and `waivers.vlt` with what
-    Verilator's lint is to leave alone and why. `rtlil`: the modules, the macros as black boxes. All files are written
-    beside their places first, and appear when everything is there.
+    Verilator's lint is to leave alone and why. `rtlil`: the modules, the macros as black boxes. With `constraints`
+    SDC, Liberty and LEF views of the macros and a FuseSoC core file come with the Verilog. All files are written beside
+    their places first, and appear when everything is there.
     """
     if fmt not in FORMATS:
         raise OhmweaveError(f"the format must be one of {', '.join(FORMATS)}, not {fmt!r}")
+    if constraints is not None and fmt != "verilog":
+        raise OhmweaveError("constraints come with the format verilog")
     design = (source if isinstance(source, ChipSource) else group_source(source)).design()
     texts = _verilog(design) if fmt == "verilog" else {f"{design.top}.il": design.rtlil}
+    if constraints is not None:
+        from ohmweave.sim.synthesis.constraints import constraint_files
+
+        texts |= constraint_files(design, constraints, texts[FILE_LIST].split())
     try:
         out.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=".ohmweave-", dir=out))
