@@ -10,6 +10,7 @@ from ohmweave.rtl.array_loader import row_writes
 from ohmweave.rtl.config_map import Region
 from ohmweave.rtl.network.config_receiver import config_packet
 from ohmweave.sim.frames import flits_per_frame, pack, unpack
+from ohmweave.sim.space_to_depth import Blocks
 
 __all__ = ["Inbound", "Outbound", "Placed", "Program", "packets"]
 
@@ -43,12 +44,14 @@ class Inbound:
 
     channels, bits            of the main tensor
     side_channels, side_bits  of the side tensor; 0 channels without one
+    blocks                    of the main tensor's pixels that are one pixel here; None: each is one
     """
 
     channels: int
     bits: int
     side_channels: int = 0
     side_bits: int = 0
+    blocks: Blocks | None = None
 
     @property
     def _grain(self) -> int:
@@ -72,6 +75,8 @@ class Inbound:
 
     def flits(self, main: np.ndarray, side: np.ndarray | None, link_bits: int) -> np.ndarray:
         """Flits (N, F) of maps (N, height, width, channels); `side` lies on the first pixels of `main`'s grid."""
+        if self.blocks is not None:
+            main = self.blocks.of(main)
         count, height, width, _ = main.shape
         parts = [(_padded(main, self.main_bits // self.bits), self.bits)]
         if side is not None:

@@ -27,7 +27,7 @@ from ohmweave.sim.copies import Copies
 from ohmweave.sim.graph import Graph, from_network
 from ohmweave.sim.images import ImageSet
 from ohmweave.sim.layerwise import PassRun, run_layers
-from ohmweave.sim.mapping.mapped import Mapped
+from ohmweave.sim.mapping.mapped import INTERVAL, Mapped
 from ohmweave.sim.network import Network
 from ohmweave.sim.npz import replaceable
 from ohmweave.sim.program import Program
@@ -89,6 +89,7 @@ def run(
     jobs: int = 1,
     copies: int | None = 1,
     mapping: str = AUTO,
+    aim: str = INTERVAL,
     program: Program | None = None,
     waves: Path | None = None,
     progress: Progress | None = None,
@@ -100,7 +101,8 @@ def run(
     jobs      simulations side by side, each with a share of the images
     copies    of the network on the chip, which take images in turn; None: as many as make it faster
     mapping   one of `ways.MAPPINGS`
-    program   of the network for the chip, compiled before, in place of `copies` and `mapping`
+    aim       one of `mapped.AIMS`: what PEs that are left are for
+    program   of the network for the chip, compiled before, in place of `copies`, `mapping` and `aim`
     waves     file for the waveforms of the simulation
     progress  told how far it is
     """
@@ -110,7 +112,7 @@ def run(
     # Also when only the golden model runs: the report is about a chip that the network fits.
     told = progress or _silent
     told(MAPPING, 0, 0)
-    chosen = program or planned(network, params, copies=copies, mapping=mapping)
+    chosen = program or planned(network, params, copies=copies, mapping=mapping, aim=aim)
     placed = _placed(chosen)
     if backend == GOLDEN and waves is not None:
         raise OhmweaveError("waveforms need a simulator, and the golden backend is none")
@@ -151,13 +153,18 @@ def run(
 
 
 def planned(
-    network: Network | Graph, params: GroupParams, *, copies: int | None = 1, mapping: str = AUTO
+    network: Network | Graph,
+    params: GroupParams,
+    *,
+    copies: int | None = 1,
+    mapping: str = AUTO,
+    aim: str = INTERVAL,
 ) -> Way:
     """How a network would run on a chip; `OhmweaveError` if it cannot."""
     graph = _graph(network)
     tilings = [tiled(stage, params) for stage in _named_stages(network, graph)]
     _check_adc(network, tilings, params)
-    return way(graph, tilings, params, copies=copies, mapping=mapping)
+    return way(graph, tilings, params, copies=copies, mapping=mapping, aim=aim)
 
 
 def _graph(network: Network | Graph) -> Graph:

@@ -28,14 +28,17 @@ from ohmweave.check import whole
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import ArrayParams, BufferParams, GroupParams, PEParams
 from ohmweave.program_file import read_bounded
+from ohmweave.rtl.fill import FILL_BITS
 from ohmweave.rtl.flit import CONFIG_BITS
 from ohmweave.sim.connections import check_connections
 from ohmweave.sim.frames import UNIT
 from ohmweave.sim.graph import Graph, from_network
+from ohmweave.sim.graph_base import MAX_CHANNELS
 from ohmweave.sim.identity import graph_key
 from ohmweave.sim.network import Network
 from ohmweave.sim.npz import atomic_path, npz_bytes, read_npz
 from ohmweave.sim.program import Inbound, Outbound, Placed, Program
+from ohmweave.sim.space_to_depth import Blocks
 
 __all__ = ["SavedProgram", "first_difference", "from_bytes", "load", "save", "to_bytes"]
 
@@ -50,6 +53,7 @@ MAX_CONFIG = 1 << 26
 MAX_STAGES = 4096
 MAX_NAME = 256
 MAX_SIZE = 1 << 20
+MAX_BLOCK = 16
 
 HEADER = ("compiler", "network", "chip", "inbound", "outbound", "stages", "copies", "entry_copies", "arrays")
 
@@ -75,7 +79,11 @@ class SavedProgram:
                 f"{self.name} is of another network than {model}, whose integers are not the same: a float network "
                 "has to be quantised with the same options"
             )
-        if self.program.inbound != Inbound(graph.input.shape[0], graph.input.bits):
+        channels, blocks = graph.input.shape[0], self.program.inbound.blocks
+        if blocks is not None:
+            channels *= blocks.side**2
+        fits = blocks is None or blocks.fits(graph.input.shape)
+        if self.program.inbound != Inbound(channels, graph.input.bits, blocks=blocks) or not fits:
             raise OhmweaveError(f"{self.name} is not valid: its inbound does not fit the images of {model}")
         if self.program.outbound.shape != graph.output.shape:
             raise OhmweaveError(f"{self.name} is not valid: its outbound does not fit the output of {model}")
@@ -303,9 +311,24 @@ def _levels(placed: Any, arrays: Mapping[str, np.ndarray], params: GroupParams) 
 
 def _inbound(value: Any) -> Inbound:
     found = _fields(value, "inbound", Inbound)
-    for key in found:
+    blocks = None if found["blocks"] is None else _blocks(found["blocks"])
+    for key in found.keys() - {"blocks"}:
         whole(f"{key} of inbound", found[key], 0, MAX_SIZE)
-    return Inbound(**found)
+    return Inbound(**{**found, "blocks": blocks})
+
+
+def _blocks(value: Any) -> Blocks:
+    found = _fields(value, "inbound's blocks", Blocks)
+    whole("side of inbound's blocks", found["side"], 2, MAX_BLOCK)
+    border = _list(found["border"], "inbound's border", 4)
+    if len(border) != 4:
+        raise _InvalidError("its inbound's border must be 4 numbers")
+    fill = _list(found["fill"], "inbound's fill", MAX_CHANNELS)
+    for size in border:
+        whole("inbound's border", size, 0, MAX_SIZE)
+    for number in fill:
+        whole("inbound's fill", number, 0, (1 << FILL_BITS) - 1)
+    return Blocks(found["side"], (border[0], border[1], border[2], border[3]), tuple(fill))
 
 
 def _outbound(value: Any) -> Outbound:

@@ -13,7 +13,7 @@ from ohmweave.params import GroupParams
 from ohmweave.sim.compiler import is_chain
 from ohmweave.sim.copies import Copies, copied
 from ohmweave.sim.graph import Graph
-from ohmweave.sim.mapping.mapped import Mapped, mapped
+from ohmweave.sim.mapping.mapped import INTERVAL, Mapped, mapped
 from ohmweave.sim.tiling import Tiling
 
 __all__ = ["AUTO", "LAYERS", "MAPPINGS", "PIPELINE", "Layers", "Way", "way"]
@@ -38,13 +38,20 @@ Way = Copies | Mapped | Layers
 
 
 def way(
-    graph: Graph, tilings: Sequence[Tiling], params: GroupParams, *, copies: int | None, mapping: str = AUTO
+    graph: Graph,
+    tilings: Sequence[Tiling],
+    params: GroupParams,
+    *,
+    copies: int | None,
+    mapping: str = AUTO,
+    aim: str = INTERVAL,
 ) -> Way:
     """How the network runs; `OhmweaveError` if it cannot as it is asked to.
 
     tilings  of its stages
     copies   of the network on the chip; None for as many as make images leave faster
     mapping  one of `MAPPINGS`
+    aim      one of `mapped.AIMS`, of a network that is mapped as a whole
     """
     if mapping not in MAPPINGS:
         raise OhmweaveError(f"the mapping must be one of {', '.join(MAPPINGS)}, not {mapping!r}")
@@ -54,7 +61,7 @@ def way(
         return copied(tilings, params, copies)
     else:
         try:
-            return mapped(graph, params, copies)
+            return mapped(graph, params, copies, aim=aim)
         except OhmweaveError as error:
             if mapping == PIPELINE:
                 raise

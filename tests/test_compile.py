@@ -93,6 +93,10 @@ def test_another_chip(call, program, arguments, sentence):
             ["--mapping", "layers"],
             "--mapping must be pipeline or auto, as the program file net.ohmp has all layers at once, not layers",
         ),
+        (
+            ["--aim", "latency"],
+            "--aim must not be given with the program file net.ohmp, which is compiled for an aim already",
+        ),
     ],
 )
 def test_other_options(call, program, arguments, sentence):

@@ -7,9 +7,10 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from ohmweave import cli
-from ohmweave.commands.options import MAPPINGS
+from ohmweave.commands.options import AIMS, MAPPINGS
 from ohmweave.presets import PRESETS
 from ohmweave.sim import ways
+from ohmweave.sim.mapping.mapped import AIMS as MAPPED_AIMS
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -30,6 +31,7 @@ def mapped(*arguments: str) -> tuple[dict, ET.Element]:
 
 def test_choices_are_those_of_the_simulator():
     assert MAPPINGS == ways.MAPPINGS
+    assert AIMS == MAPPED_AIMS
 
 
 def test_network_with_shortcuts(folder, capsys):
@@ -42,7 +44,7 @@ def test_network_with_shortcuts(folder, capsys):
     assert len(units) == len(set(units)) == 23
     # 1,024 windows of one block of columns, six cycles each; 16 channels of 4 bits are four flits a pixel.
     stem = record["stages"][0]
-    assert (stem["array"], stem["sums"], stem["flits_in"], stem["flits_out"]) == (6144, 0, 768, 4096)
+    assert (stem["array"], stem["sums"], stem["flits_in"], stem["flits_out"]) == (6144, 0, 1024, 4096)
     squares = svg.findall(f"{SVG}rect")
     # Paper, 64 PEs, a square on each of those that have a stage, and one a stage in the legend.
     assert len(squares) == 1 + 64 + 23 + 23

@@ -9,7 +9,7 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.sim.graph import Flatten, Graph, Select, Tensor
 from ohmweave.sim.stages import MOVES, Scale, Stage, passed, steps
 
-__all__ = ["channelwise", "connected", "narrowed"]
+__all__ = ["channelwise", "connected", "narrowed", "of_channels"]
 
 
 def connected(graph: Graph) -> list[Stage]:
@@ -69,22 +69,33 @@ def channelwise(stage: Stage) -> bool:
 def narrowed(stage: Stage, outs: tuple[int, int]) -> Stage:
     """A stage of channels that have nothing to do with each other, some of them alone."""
     some = slice(*outs)
+    made = of_channels(stage, outs)
+    return replace(
+        made,
+        main=_part(stage.main, outs),
+        side=None if stage.side is None else _part(stage.side, outs),
+        weights=made.weights[:, some],
+        fill=stage.fill[some],
+    )
+
+
+def of_channels(stage: Stage, outs: tuple[int, int]) -> Stage:
+    """A stage that gives some of the channels alone, and reads all that it read."""
+    some = slice(*outs)
 
     def scale(whole: Scale | None) -> Scale | None:
         return None if whole is None else Scale(whole.mult[some], whole.shift[some])
 
-    def tensor(whole: Tensor) -> Tensor:
-        return replace(whole, shape=(outs[1] - outs[0], *whole.shape[1:]))
-
     return replace(
         stage,
-        result=tensor(stage.result),
-        main=tensor(stage.main),
-        side=None if stage.side is None else tensor(stage.side),
-        weights=stage.weights[some, some],
-        fill=stage.fill[some],
+        result=_part(stage.result, outs),
+        weights=stage.weights[some],
         main_scale=scale(stage.main_scale),
         side_scale=scale(stage.side_scale),
         bias=stage.bias[some],
         scale=scale(stage.scale),
     )
+
+
+def _part(whole: Tensor, channels: tuple[int, int]) -> Tensor:
+    return replace(whole, shape=(channels[1] - channels[0], *whole.shape[1:]))

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
+from ohmweave.rtl.splitter import MAX_MERGED
 from ohmweave.sim.graph import Graph, Tensor
-from ohmweave.sim.mapping.connect import channelwise, connected, narrowed
+from ohmweave.sim.mapping.connect import channelwise, connected, narrowed, of_channels
 from ohmweave.sim.mapping.flow import check_flow
 from ohmweave.sim.merging import merged
 from ohmweave.sim.pe_config import leaving_bits
+from ohmweave.sim.space_to_depth import Blocks, space_to_depth
 from ohmweave.sim.stages import Stage
 from ohmweave.sim.tiling import Tiling, tile
 
@@ -55,7 +57,8 @@ class Piece:
     stage     the stage of the network
     tiling    of the stage, or of those channels of it that it takes alone
     place     in the row of PEs that add sums up
-    outs      channels of the tiling's output that its row computes, (first, behind the last)
+    gives     channels of the stage's result that its row computes, (first, behind the last)
+    outs      the same in the tiling's output, those of all windows that share a read of the array
     main      what it reads
     first     channel of the stage's tensors that is the tiling's channel 0
     side      what it adds; None for nothing
@@ -66,12 +69,18 @@ class Piece:
     stage: Stage
     tiling: Tiling
     place: int
+    gives: Pair
     outs: Pair
     main: Stream
     first: int
     side: Stream | None = None
     partial: "Piece | None" = None
     stream: Stream | None = None
+
+    @property
+    def channels(self) -> int:
+        """Channels of the stage's result that its row gives."""
+        return self.gives[1] - self.gives[0]
 
     @property
     def final(self) -> bool:
@@ -91,11 +100,15 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """All pieces of a network, those of a stage one after the other, and the streams of what it reads and gives."""
+    """All pieces of a network, those of a stage one after the other, and the streams of what it reads and gives.
+
+    blocks  in which the image's pixels are sent; None: one by one
+    """
 
     pieces: Sequence[Piece]
     image: Stream
     output: Stream
+    blocks: Blocks | None = None
 
     def of(self, stage: str) -> list[Piece]:
         """The pieces of a stage."""
@@ -111,9 +124,21 @@ class Cutter:
     def __init__(self, graph: Graph, pe: PEParams, run: Pair | None = None):
         self._pe = pe
         self._tilings: dict[Stage, Tiling] = {}
+        self._shared: dict[Stage, int] = {}
         self.stages = connected(graph)[slice(*run or (None,))]
+        self._blocks = self._in_blocks() if run is None or run[0] == 0 else None
         check_flow(self.stages, pe)
         self._alone = {stage for stage in self.stages if channelwise(stage)}
+
+    def _in_blocks(self) -> Blocks | None:
+        """Have the image's pixels come in blocks if that lets windows of the stage that reads it share a read."""
+        first, *others = self.stages
+        again = any(first.main.name in (each.main.name, each.side and each.side.name) for each in others)
+        found = None if again else space_to_depth(first)
+        if found is None or self._sharing(found[0]) <= self._sharing(first):
+            return None
+        self.stages = [found[0], *others]
+        return found[1]
 
     def cut(self, rows: Mapping[str, int] | None = None) -> Cut:
         """The pieces of all stages.
@@ -141,7 +166,7 @@ class Cutter:
         for name, parts in streams.items():
             for stream in parts:
                 _check_turns(name, stream, self._pe)
-        return Cut(pieces, image, streams[found[-1].result.name][0])
+        return Cut(pieces, image, streams[found[-1].result.name][0], self._blocks)
 
     def _tile(self, stage: Stage) -> Tiling:
         if stage not in self._tilings:
@@ -149,17 +174,36 @@ class Cutter:
         return self._tilings[stage]
 
     def most_rows(self, name: str) -> int:
-        """Rows of PEs that a stage can be cut into: one for each block of results."""
+        """Rows of PEs that a stage can be cut into: one for each block of results, or for a part of one."""
         stage = next(stage for stage in self.stages if stage.name == name)
-        return -(-stage.out_channels // self._pe.array.columns_at_once)
+        return -(-stage.out_channels // self._block_of_results) * self._sharing(stage)
+
+    @property
+    def _block_of_results(self) -> int:
+        return self._pe.array.columns_at_once
+
+    def _sharing(self, stage: Stage) -> int:
+        """The most windows that can share a read of the array where a row has a part of a block of results."""
+        if stage not in self._shared:
+            self._shared[stage] = 1
+            for count in (2**bit for bit in range(1, MAX_MERGED.bit_length())):
+                width, left = divmod(self._block_of_results, count)
+                if left or width >= stage.out_channels:
+                    continue
+                if merged(of_channels(stage, (0, width)), self._pe).merged == count:
+                    self._shared[stage] = count
+        return self._shared[stage]
 
     def _slices(self, stage: Stage, rows: int) -> list[Pair]:
-        """Runs of output channels that a row of PEs computes each, whole blocks of results but the last perhaps."""
+        """Runs of output channels that a row of PEs computes each, whole blocks of results or equal parts of them."""
         least = self._tile(stage)
         width = least.passes[0][1] - least.passes[0][0]
         if rows > len(least.passes):
-            block = self._pe.array.columns_at_once
-            width = min(width, -(-self.most_rows(stage.name) // rows) * block)
+            block = self._block_of_results
+            blocks = -(-stage.out_channels // block)
+            width = min(width, -(-blocks // rows) * block)
+            if rows >= 2 * blocks:
+                width = min(width, block >> min(rows // blocks, self._sharing(stage)).bit_length() - 1)
         starts = range(0, stage.out_channels, width)
         return [(first, min(first + width, stage.out_channels)) for first in starts]
 
@@ -180,14 +224,16 @@ class Cutter:
         first, columns = 0, outs
         if len(slices) > 1 and stage in self._alone:
             tiling, first, columns = tile(narrowed(stage, outs), self._pe), outs[0], (0, outs[1] - outs[0])
-        elif len(slices) == 1 and (whole := merged(stage, self._pe)) is not stage:
+        elif (whole := merged(part := of_channels(stage, outs), self._pe)) is not part:
             tiling, columns = tile(whole, self._pe), (0, whole.out_channels)
         else:
             tiling = replace(self._tile(stage), passes=tuple(slices))
         row: list[Piece] = []
         for place, (start, end) in enumerate(tiling.shares):
             main = _holding(streams[stage.main.name], (first + start, first + end))
-            row.append(Piece(stage, tiling, place, columns, main, first, partial=row[-1] if row else None))
+            row.append(
+                Piece(stage, tiling, place, outs, columns, main, first, partial=row[-1] if row else None)
+            )
         last = row[-1]
         if stage.side is not None:
             last.side = _holding(streams[stage.side.name], outs)
@@ -221,7 +267,7 @@ def _check_turns(name: str, stream: Stream, pe: PEParams) -> None:
     if len(stream.pieces) < 2:
         return
     for piece in stream.pieces:
-        bits = (piece.outs[1] - piece.outs[0]) * stream.bits
+        bits = piece.channels * stream.bits
         if bits % pe.link_bits:
             raise OhmweaveError(
                 f"{name} would be put together of parts of {bits} bits a pixel, "

@@ -8,7 +8,7 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.sim.graph import Graph
-from ohmweave.sim.mapping.allocate import Allocation, Step, allocated
+from ohmweave.sim.mapping.allocate import Allocation, Step, allocated, quicker
 from ohmweave.sim.mapping.cut import Cut, Piece
 from ohmweave.sim.mapping.kept import kept_layout
 from ohmweave.sim.mapping.layout import Layout
@@ -18,7 +18,11 @@ from ohmweave.sim.mapping.sections import Division, divisions
 from ohmweave.sim.mapping.times import longest, piece_times, stream_flits
 from ohmweave.sim.program import Program
 
-__all__ = ["Mapped", "mapped"]
+__all__ = ["AIMS", "INTERVAL", "LATENCY", "Mapped", "mapped"]
+
+#: What PEs are for: images that follow each other soon, and then, if any are left, a short way for each.
+INTERVAL, LATENCY = "interval", "latency"
+AIMS = (INTERVAL, LATENCY)
 
 #: The copies of a section.
 Cuts = tuple[Cut, ...]
@@ -80,13 +84,17 @@ class _Choice:
     lay_out: Callable[[], Mapped]
 
 
-def mapped(graph: Graph, params: GroupParams, copies: int | None = 1) -> Mapped:
+def mapped(graph: Graph, params: GroupParams, copies: int | None = 1, *, aim: str = INTERVAL) -> Mapped:
     """The network on the chip, as a whole so many times; None: in the way in which images follow each other soonest,
     which may be in sections of different numbers of copies.
 
+    aim  one of `AIMS`; PEs of sections are for the interval alone
+
     `OhmweaveError` says why not all of its stages can be on the chip at once, or how many PEs are missing.
     """
-    choices = _of_copies(graph, params, copies)
+    if aim not in AIMS:
+        raise OhmweaveError(f"the aim must be one of {', '.join(AIMS)}, not {aim!r}")
+    choices = _of_copies(graph, params, copies, aim)
     if copies is None and params.exit_flits:
         choices += [
             _Choice(division.interval, division.pes, partial(_laid_out_sections, graph, params, division))
@@ -103,7 +111,7 @@ def mapped(graph: Graph, params: GroupParams, copies: int | None = 1) -> Mapped:
     raise OhmweaveError(f"{graph.name} has more streams between its stages than the mesh has links")
 
 
-def _of_copies(graph: Graph, params: GroupParams, copies: int | None) -> list[_Choice]:
+def _of_copies(graph: Graph, params: GroupParams, copies: int | None, aim: str) -> list[_Choice]:
     """The whole network, so many times, or as many times as it fits."""
     counts = [1 << bit for bit in range(params.pes.bit_length())] if copies is None else [copies]
     choices: list[_Choice] = []
@@ -123,17 +131,26 @@ def _of_copies(graph: Graph, params: GroupParams, copies: int | None) -> list[_C
         ways = min(count, params.entries)
         link = max(stream_flits(output, params.pe), -(-stream_flits(image, params.pe) // ways))
         interval = max(allocation.interval / count, link)
-        lay_out = partial(_laid_out_copies, params, allocation, count, link)
+        lay_out = partial(_laid_out_copies, params, allocation, count, link, aim)
         choices.append(_Choice(interval, count * len(allocation.cut.pieces), lay_out))
     return choices
 
 
-def _laid_out_copies(params: GroupParams, allocation: Allocation, count: int, link: int) -> Mapped:
-    cuts = allocation.cuts(count)
-    # Several copies get their images by the entries, each of which has a part of the tree below it.
-    entered = params.entry_pes if count > 1 else params.pes
-    layout = _in_blocks(cuts, range(params.pes // count), entered)
-    return Mapped(params, (cuts,), layout, link, allocation.steps)
+def _laid_out_copies(params: GroupParams, start: Allocation, count: int, link: int, aim: str) -> Mapped:
+    allocations = quicker(start, params.pe, params.pes // count) if aim == LATENCY else iter((start,))
+    for allocation in allocations:
+        cuts = allocation.cuts(count)
+        # Several copies get their images by the entries, each of which has a part of the tree below it.
+        entered = params.entry_pes if count > 1 else params.pes
+        try:
+            _check(allocation.cut, params)
+            layout = _in_blocks(cuts, range(params.pes // count), entered)
+        except OhmweaveError:
+            if allocation is start:
+                raise
+            continue
+        return Mapped(params, (cuts,), layout, link, allocation.steps)
+    raise AssertionError("the allocation that others begin with is the last of them")
 
 
 def _laid_out_sections(graph: Graph, params: GroupParams, division: Division) -> Mapped:

@@ -68,7 +68,7 @@ def compile_mapped(
     program = program_of(
         params,
         parts,
-        Inbound(copies[0].image.count, copies[0].image.bits),
+        Inbound(copies[0].image.count, copies[0].image.bits, blocks=copies[0].blocks),
         outbound,
         tuple(Placed(name, tuple(found)) for name, found in units.items()),
         [unit for each in readers for unit in each],
@@ -91,7 +91,7 @@ def piece_plan(piece: Piece, params: GroupParams) -> Plan:
         assert piece.tiling.stage.side is not None
         side = SideLink(
             channels=piece.side.count,
-            first=piece.first + piece.outs[0] - piece.side.channels[0],
+            first=piece.gives[0] - piece.side.channels[0],
             size=piece.tiling.stage.side.shape[1:],
             stride=(1, 1),
             apart=True,
@@ -171,4 +171,4 @@ def _leaving(
 
 def _flits(pieces: Sequence[Piece], bits: int, params: GroupParams) -> int:
     """Flits of a pixel that some slices are."""
-    return sum((piece.outs[1] - piece.outs[0]) * bits for piece in pieces) // params.pe.link_bits
+    return sum(piece.channels * bits for piece in pieces) // params.pe.link_bits

@@ -19,7 +19,7 @@ class Times:
 
     array     reads of the array
     sums      flits of the partial sums that come from the PE before
-    flits_in  flits of the longest stream that comes in
+    flits_in  flits of the longest stream that comes in, or pixels where these are more
     flits_out  flits of the stream that leaves, with the slices of other pieces that it has by then
     """
 
@@ -67,16 +67,22 @@ def piece_times(piece: Piece, pe: PEParams) -> Times:
     flits_out = 0
     if piece.stream is not None:
         behind = piece.stream.pieces.index(piece) + 1
-        count = sum(each.outs[1] - each.outs[0] for each in piece.stream.pieces[:behind])
+        count = sum(each.channels for each in piece.stream.pieces[:behind])
         pixels = tiling.stage.result.shape[1] * tiling.stage.result.shape[2]
-        flits_out = flits_per_frame(pixels * count // tiling.stage.merged, piece.stream.bits, pe.link_bits)
+        flits_out = flits_per_frame(pixels * count, piece.stream.bits, pe.link_bits)
     feeds = [piece.main] if piece.side is None else [piece.main, piece.side]
     return Times(
         array=tiling.windows * tiling.reads * blocks(channels, pe) * pe.array.read_cycles,
         sums=sums,
-        flits_in=max(stream_flits(stream, pe) for stream in feeds),
+        flits_in=max(_taken(stream, pe) for stream in feeds),
         flits_out=flits_out,
     )
+
+
+def _taken(stream: Stream, pe: PEParams) -> int:
+    """Cycles in which a PE takes a frame in: a flit a cycle, and a pixel a cycle."""
+    _, height, width = stream.tensor.shape
+    return max(stream_flits(stream, pe), height * width)
 
 
 def net_flits(source: Piece, pe: PEParams) -> int:

@@ -5,7 +5,7 @@ import numpy as np
 from ohmweave.sim.graph import RAW_BITS, Conv, Graph, Tensor
 from ohmweave.sim.random_graph import KINDS, Limits
 
-__all__ = ["LIMITS", "conv", "spanning"]
+__all__ = ["LIMITS", "conv", "residual", "spanning", "striding"]
 
 #: Graphs without nodes that only move numbers, of layers that want several PEs.
 LIMITS = Limits(
@@ -21,15 +21,19 @@ def conv(
 ) -> Conv:
     """A convolution of 4 bits that keeps its map's size."""
     random = np.random.default_rng(seed)
-    scaled = {"mult": np.full(outs, 900, np.uint16), "shift": np.full(outs, 15, np.int8), "bits": 4}
+    settings = {
+        "pads": (kernel // 2,) * 4,
+        "mult": np.full(outs, 900, np.uint16),
+        "shift": np.full(outs, 15, np.int8),
+        "bits": 4,
+    }
     return Conv(
         name=name,
         input=source,
         weights=random.integers(-8, 8, (outs, ins, kernel, kernel)).astype(np.int16),
         weight_bits=4,
-        pads=(kernel // 2,) * 4,
         bias=random.integers(-50, 50, outs),
-        **{**scaled, **more},
+        **{**settings, **more},
     )
 
 
@@ -48,3 +52,14 @@ def spanning(convolutions: int, size: int = 12) -> Graph:
              shift=np.zeros(0, np.int8))
     )  # fmt: skip
     return Graph(name="span", input=Tensor(name="image", shape=(4, size, 6), bits=4), nodes=tuple(nodes))
+
+
+def striding(kernel: int, *, outs: int = 8, size: int = 12) -> Graph:
+    """A convolution of stride 2, whose array takes longest, and one that makes sums of every fourth of its results."""
+    pads = ((kernel - 1) // 2,) * 4
+    first = conv("wide", "image", ins=1, outs=outs, kernel=kernel, stride=(2, 2), pads=pads, seed=1)
+    last = conv("logits", "wide", ins=outs, outs=4, kernel=1, stride=(2, 2), seed=2, bits=RAW_BITS,
+                mult=np.zeros(0, np.uint16), shift=np.zeros(0, np.int8))  # fmt: skip
+    return Graph(
+        name="striding", input=Tensor(name="image", shape=(1, size, size), bits=4), nodes=(first, last)
+    )

@@ -52,11 +52,8 @@ def test_pieces_do_all_of_a_stage(seed, cut):
         stage = pieces[0].stage
         columns: Counter[int] = Counter()
         for piece in pieces:
-            first, behind = piece.outs
-            tiling = piece.tiling
-            channels = range(
-                piece.first + first // tiling.stage.merged, piece.first + behind // tiling.stage.merged
-            )
+            tiling, channels = piece.tiling, range(*piece.gives)
+            assert len(channels) * tiling.stage.merged == piece.outs[1] - piece.outs[0]
             if piece.final:
                 columns.update(channels)
             assert (piece.stream is None) == (not piece.final)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from mapping_graphs import LIMITS, conv, spanning
+from mapping_graphs import LIMITS, conv, spanning, striding
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
@@ -15,6 +15,7 @@ from ohmweave.sim.graph import RAW_BITS, Graph, MaxPool, Tensor
 from ohmweave.sim.images import ImageSet
 from ohmweave.sim.mapping import cut as cut_module
 from ohmweave.sim.mapping.mapped import Mapped, mapped
+from ohmweave.sim.mapping.times import piece_times
 from ohmweave.sim.random_graph import random_graph
 from ohmweave.sim.run import measure, run
 from ohmweave.sim.stages import stages
@@ -107,6 +108,50 @@ def test_resnet20_on_the_netlist():
     assert (cycles.latency, cycles.interval) == (10_264, 6144)
 
 
+@pytest.mark.parametrize("backend", ["cycle", "cxxrtl"])
+@pytest.mark.parametrize("kernel", [3, 6], ids=["pixels", "blocks"])
+@pytest.mark.parametrize("pool", [False, True], ids=["", "pooled"])
+def test_parts_of_a_block_of_results(kernel, pool, backend):
+    """Rows of PEs with half a block of results each, whose windows share reads: half the time."""
+    # 16 channels are 2 blocks of 8 columns, half of which are as many bits as a link has.
+    array = replace(CHIP.pe.array, cols=32)
+    chip = replace(CHIP, pe=replace(CHIP.pe, array=array))
+    graph = striding(kernel, outs=16)
+    if pool:
+        wide, logits = graph.nodes
+        small = MaxPool(name="small", input="wide", kernel=(2, 2), stride=(2, 2))
+        graph = replace(graph, nodes=(wide, small, replace(logits, input="small")))
+    assert cut_module.Cutter(graph, chip.pe).most_rows("wide") == 4
+    found = mapped(graph, chip)
+    gives = [piece.gives for piece in found.sections[0][0].of("wide")]
+    assert gives == [(0, 4), (4, 8), (8, 12), (12, 16)]
+    times = [piece_times(piece, chip.pe) for piece in found.sections[0][0].of("wide")]
+    assert {time.array for time in times} == {36 // 2 * array.read_cycles}
+    # A map of all results then takes longer on its link than the arrays, and one of 144 pixels on its way in.
+    assert times[-1].flits_out == (36 if pool else 144)
+    assert times[-1].flits_in == (144 if kernel == 3 else 64)
+    assert found.interval == (108 if pool and kernel == 6 else 144)
+    result, equal = simulated(graph, found, images=3, backend=backend)
+    assert equal
+    assert measure(result).interval == found.interval
+
+
+def test_aim():
+    """PEs that an interval leaves shorten the way of an image; images follow each other as before."""
+    graph = library.builtin("resnet20-w4a4")
+    assert isinstance(graph, Graph)
+    soon, short = (mapped(graph, LARGE, aim=aim) for aim in ("interval", "latency"))
+    assert short.interval == soon.interval
+    assert len(soon.pieces) < len(short.pieces) <= LARGE.pes
+    result, equal = simulated(graph, short, images=2, backend="cycle")
+    assert equal
+    cycles = measure(result)
+    assert (cycles.latency, cycles.interval) == (9446, 6144)
+    with pytest.raises(OhmweaveError) as error:
+        mapped(graph, LARGE, aim="speed")
+    assert str(error.value) == "the aim must be one of interval, latency, not 'speed'"
+
+
 def test_ways_to_run():
     """What fits runs at once unless it is asked to go layer by layer; the results are the same."""
     seed, graph, found = fitting(CHIP, 1, 1)[0]
@@ -130,23 +175,24 @@ def test_ways_to_run():
     assert sum(counts.values()) == len(found.sections[0][0].pieces)
 
 
-def test_a_pool_does_not_hold_up_the_array():
-    """A block of columns for each pixel, and a pool behind it: results go first, and the windows wait for a row."""
+@pytest.mark.parametrize(("size", "rows", "cycles"), [(62, 4, 31 * 31 * 6), (64, 8, 32 * 32 * 6 // 2)])
+def test_a_pool_does_not_hold_up_the_array(size, rows, cycles):
+    """A block of columns for each pixel, and a pool behind it: results go first, and the windows wait for a row.
+
+    An odd number of windows in a row cannot share reads by twos.
+    """
     nodes = (
         conv("conv", "image", ins=3, outs=64, kernel=7, stride=(2, 2)),
         MaxPool(name="pool", input="conv", kernel=(3, 3), stride=(2, 2), pads=(1, 1, 1, 1)),
         conv("logits", "pool", ins=64, outs=16, kernel=1, stride=(4, 4), bits=RAW_BITS,
              mult=np.zeros(0, np.uint16), shift=np.zeros(0, np.int8)),
     )  # fmt: skip
-    graph = Graph(name="pooled", input=Tensor(name="image", shape=(3, 64, 64), bits=4), nodes=nodes)
+    graph = Graph(name="pooled", input=Tensor(name="image", shape=(3, size, size), bits=4), nodes=nodes)
     found = mapped(graph, LARGE)
-    assert [piece.outs for piece in found.sections[0][0].of("conv")] == [
-        (0, 16),
-        (16, 32),
-        (32, 48),
-        (48, 64),
-    ]
-    assert found.interval == 32 * 32 * 6
+    gives = [piece.gives for piece in found.sections[0][0].of("conv")]
+    assert gives == [(64 // rows * row, 64 // rows * (row + 1)) for row in range(rows)]
+    times = [piece_times(piece, LARGE.pe).array for piece in found.sections[0][0].of("conv")]
+    assert set(times) == {cycles}
     result, equal = simulated(graph, found, images=3, backend="cycle")
     assert equal
     assert measure(result).interval == found.interval

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from exit_programs import chain, sections
-from mapping_graphs import spanning
+from mapping_graphs import spanning, striding
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams, PEParams
@@ -21,6 +21,7 @@ from ohmweave.rtl.config_map import Region
 from ohmweave.sim import saved_program
 from ohmweave.sim.graph import Graph
 from ohmweave.sim.identity import graph_key
+from ohmweave.sim.mapping.mapped import mapped
 from ohmweave.sim.npz import npz_bytes, read_npz
 from ohmweave.sim.program import Program, packets
 from ohmweave.sim.run import compiled, planned
@@ -94,6 +95,51 @@ def test_sections_come_back():
     graph = chain(3)
     program = sections(graph, [2, 1], [2, 1], CHIP)
     same(from_bytes(to_bytes(program, graph)).program, program)
+
+
+BLOCKS = {"side": 2, "border": [2, 2, 2, 2], "fill": [0]}
+
+
+def test_images_in_blocks_come_back():
+    graph = striding(6)
+    program = mapped(graph, CHIP).program()
+    assert program.inbound.blocks is not None
+    saved = from_bytes(to_bytes(program, graph))
+    same(saved.program, program)
+    saved.check_network(graph, "net")
+
+
+@pytest.mark.parametrize(
+    ("blocks", "sentence"),
+    [
+        ([], "its inbound's blocks must have exactly side, border, fill"),
+        (BLOCKS | {"side": 1}, "side of inbound's blocks must be a whole number from 2 to 16, not 1"),
+        (BLOCKS | {"side": 17}, "side of inbound's blocks must be a whole number from 2 to 16, not 17"),
+        (BLOCKS | {"border": [2, 2, 2]}, "its inbound's border must be 4 numbers"),
+        (BLOCKS | {"border": [2, 2, 2, 2, 2]}, "its inbound's border must be a list of at most 4"),
+        (
+            BLOCKS | {"border": [2, 2, 2, -1]},
+            "inbound's border must be a whole number from 0 to 1048576, not -1",
+        ),
+        (BLOCKS | {"fill": [65536]}, "inbound's fill must be a whole number from 0 to 65535, not 65536"),
+        (BLOCKS | {"fill": "0"}, "its inbound's fill must be a list of at most 131072"),
+    ],
+)
+def test_forged_blocks(blocks, sentence):
+    graph = striding(6)
+    content = to_bytes(mapped(graph, CHIP).program(), graph)
+    assert refusal(changed(content, put("blocks", blocks, "inbound"))) == f"{NAME} is not valid: {sentence}"
+
+
+@pytest.mark.parametrize("other", [None, BLOCKS | {"fill": [0, 0]}, BLOCKS | {"border": [2, 2, 2, 3]}])
+def test_blocks_of_other_images(other):
+    graph = striding(6)
+    saved = from_bytes(
+        changed(to_bytes(mapped(graph, CHIP).program(), graph), put("blocks", other, "inbound"))
+    )
+    with pytest.raises(OhmweaveError) as error:
+        saved.check_network(graph, "net")
+    assert str(error.value) == f"{NAME} is not valid: its inbound does not fit the images of net"
 
 
 def test_copies_share_their_cells():

@@ -8,6 +8,7 @@ from click.core import ParameterSource
 
 from ohmweave.commands.float_options import FloatChoices, float_options, load_integers
 from ohmweave.commands.options import (
+    aim_option,
     arch_option,
     check_output_file,
     copies_option,
@@ -29,6 +30,7 @@ __all__ = ["command", "load_program"]
 @arch_option
 @copies_option
 @mapping_option
+@aim_option
 @click.option(
     "-o",
     "--out",
@@ -38,7 +40,9 @@ __all__ = ["command", "load_program"]
     help="Where to write the program.",
 )
 @float_options
-def command(model: str, arch: str, copies: int | None, mapping: str, out: Path, **choices: Any) -> int:
+def command(
+    model: str, arch: str, copies: int | None, mapping: str, aim: str, out: Path, **choices: Any
+) -> int:
     """Compile MODEL for the accelerator, all layers at once, into a file for `ohmweave run MODEL --program FILE`.
 
     MODEL is what `ohmweave run` takes. The file holds everything that the chip is sent but the images: the cells of its
@@ -58,7 +62,7 @@ def command(model: str, arch: str, copies: int | None, mapping: str, out: Path, 
     with progress_bars(Console(stderr=True)) as progress:
         network, sentences = load_integers(model, FloatChoices(**choices), progress)
         progress(MAPPING, 0, 0)
-        chosen = planned(network, architecture.params, copies=copies, mapping=mapping)
+        chosen = planned(network, architecture.params, copies=copies, mapping=mapping, aim=aim)
         if isinstance(chosen, Layers):
             why = f": {chosen.why}" if chosen.why else ""
             raise OhmweaveError(
@@ -94,6 +98,10 @@ def load_program(path: Path, context: click.Context) -> tuple["SavedProgram", Ar
     if mapping == "layers":
         raise OhmweaveError(
             f"--mapping must be pipeline or auto, as {saved.name} has all layers at once, not {mapping}"
+        )
+    if given("aim"):
+        raise OhmweaveError(
+            f"--aim must not be given with {saved.name}, which is compiled for an aim already"
         )
     if given("arch"):
         architecture = load_architecture(context.params["arch"])

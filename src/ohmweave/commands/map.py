@@ -8,6 +8,7 @@ import click
 
 from ohmweave.commands.float_options import FloatChoices, float_options, is_float, load_integers
 from ohmweave.commands.options import (
+    aim_option,
     arch_option,
     check_output_folder,
     copies_option,
@@ -34,9 +35,12 @@ SCHEMA = 1
 @arch_option
 @copies_option
 @mapping_option
+@aim_option
 @out_option("Folder for map.svg and map.json.")
 @float_options
-def command(model: str, arch: str, copies: int | None, mapping: str, out: Path, **choices: Any) -> int:
+def command(
+    model: str, arch: str, copies: int | None, mapping: str, aim: str, out: Path, **choices: Any
+) -> int:
     """Map MODEL onto the accelerator: PEs of each layer, predicted cycles, the bottleneck; nothing is simulated.
 
     MODEL is what `ohmweave run` takes. Prints a table and writes map.svg, the grid of PEs with the layers and the
@@ -57,7 +61,7 @@ def command(model: str, arch: str, copies: int | None, mapping: str, out: Path, 
         network, sentences = load_integers(model, FloatChoices(**choices), progress)
         check_output_folder(out)
         progress(MAPPING, 0, 0)
-        chosen = planned(network, architecture.params, copies=copies, mapping=mapping)
+        chosen = planned(network, architecture.params, copies=copies, mapping=mapping, aim=aim)
         found = summary(chosen, architecture.params)
     title = f"{network.name} on {architecture.name}"
     record = {"schema": SCHEMA, "model": network.name, "arch": architecture.name, **_record(found)}

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ohmweave.sim.network import Network
 
 __all__ = [
-    "FLOAT_MODELS", "MAPPINGS", "arch_option", "check_output_file", "check_output_folder", "copies_option",
-    "load_model", "mapping_option", "model_argument", "out_option",
+    "AIMS", "FLOAT_MODELS", "MAPPINGS", "aim_option", "arch_option", "check_output_file", "check_output_folder",
+    "copies_option", "load_model", "mapping_option", "model_argument", "out_option",
 ]  # fmt: skip
 
 #: Float networks by name; the same as `ohmweave.sim.models.MODELS`, a test compares them.
@@ -23,6 +23,9 @@ FLOAT_MODELS = ("resnet18", "resnet34", "generator")
 
 #: The same as `ohmweave.sim.ways.MAPPINGS`, which takes a while to import; a test compares them.
 MAPPINGS = ("auto", "pipeline", "layers")
+
+#: The same as `ohmweave.sim.mapping.mapped.AIMS`.
+AIMS = ("interval", "latency")
 
 model_argument = click.argument("model", metavar="MODEL")
 
@@ -65,6 +68,17 @@ def mapping_option(function: Any) -> Any:
         default=MAPPINGS[0],
         show_default=True,
         help="All layers on the chip at once (`pipeline`) or one by one (`layers`); `auto`: at once if they fit.",
+    )(function)
+
+
+def aim_option(function: Any) -> Any:
+    return click.option(
+        "--aim",
+        type=click.Choice(AIMS),
+        default=AIMS[0],
+        show_default=True,
+        help="What PEs are for that a pipeline leaves: `interval`: none of them, since images follow each other no "
+        "sooner; `latency`: a shorter way for each image. Of a network that is on the chip as a whole.",
     )(function)
 
 

@@ -9,6 +9,7 @@ import click
 from ohmweave.commands.compile import load_program
 from ohmweave.commands.float_options import FloatChoices, float_options, is_float, load_integers
 from ohmweave.commands.options import (
+    aim_option,
     arch_option,
     check_output_folder,
     copies_option,
@@ -58,6 +59,7 @@ EXIT_MISMATCH = 1
 )
 @copies_option
 @mapping_option
+@aim_option
 @click.option(
     "--program",
     type=click.Path(path_type=Path),
@@ -78,6 +80,7 @@ def command(
     jobs: int,
     copies: int | None,
     mapping: str,
+    aim: str,
     program: Path | None,
     out: Path,
     waves: Path | None,
@@ -118,6 +121,7 @@ def command(
                 jobs=jobs,
                 copies=copies,
                 mapping=mapping,
+                aim=aim,
                 program=None if saved is None else saved.program,
                 waves=waves,
                 progress=progress,
