@@ -1,5 +1,6 @@
 """The default backend: Yosys' CXXRTL and a C++ compiler, nothing that is not a Python package or everywhere."""
 
+import json
 import os
 import shutil
 import time
@@ -8,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from ohmweave.sim.backends.cxxrtl_activity import Recorded, layout, recording_gate, recording_part
 from ohmweave.sim.backends.cxxrtl_gate import PREAMBLE, gate, namespace, two_evaluations
 from ohmweave.sim.backends.cxxrtl_pieces import in_files, in_pieces, out_of_header
 from ohmweave.sim.backends.cxxrtl_speed import RUNTIME, fast_header, guard_writes
@@ -33,6 +35,9 @@ __all__ = ["WAVES", "build", "simulate"]
 #: Wave formats that the backend writes.
 WAVES = (".vcd",)
 EXECUTABLE = "simulation"
+LAYOUT = "layout.json"
+#: Cycles of a window of recorded activity: one word of 64 bits for each bit of the chip.
+WINDOW = 64
 FLAGS = ("-std=c++14", "-fno-plt", "-w", "-DNDEBUG")
 # Runs with waves are short, and what makes them is a lot of code.
 SPEED, SPEED_WAVES = "-O3", "-O1"
@@ -62,25 +67,28 @@ def simulate(
     )  # fmt: skip
 
 
-def build(design: Design, *, gated: bool = True, waves: bool = False) -> Path:
+def build(design: Design, *, gated: bool = True, waves: bool = False, activity: bool = False) -> Path:
     """Path of the simulation executable, built or found in the cache.
 
     gated  large shared modules are translated on their own and sleep while nothing changes in them
     waves  with the names and values of all signals, for a waveform
+    activity  with the recording of `templates/activity.h`, and `layout.json` beside it
     """
     compiler()  # refused before anything is done
-    support = {name: template(name) for name in ("cxxrtl_main.cc", "driver.h", "expressions.h")}
+    support = {name: template(name) for name in ("activity.h", "cxxrtl_main.cc", "driver.h", "expressions.h")}
     flags = [*FLAGS, SPEED_WAVES if waves else SPEED]
     generator = "".join(path.read_text() for path in sorted(Path(__file__).parent.glob("*.py")))
     key = content_key(
-        design.key, *support.values(), generator, repr((gated, waves, flags, RESET_CYCLES)),
+        design.key, *support.values(), generator, repr((gated, waves, activity, flags, RESET_CYCLES)),
         yosys_version(), " ".join(compiler()), compiler_version(),
     )  # fmt: skip
 
     def make(folder: Path) -> None:
         work = folder / "work"
         work.mkdir()
-        _write_sources(work, design, gated=gated, waves=waves)
+        found = _write_sources(work, design, gated=gated, waves=waves, activity=activity)
+        if activity:
+            (folder / LAYOUT).write_text(json.dumps(found))
         include = ["-I", ".", "-I", str(cxxrtl_include())]
         compile_objects(sorted(work.glob("*.cc")), [*flags, *include], folder / EXECUTABLE)
         shutil.rmtree(work)
@@ -88,11 +96,14 @@ def build(design: Design, *, gated: bool = True, waves: bool = False) -> Path:
     return cached("cxxrtl", key, make) / EXECUTABLE
 
 
-def _write_sources(work: Path, design: Design, *, gated: bool, waves: bool) -> None:
-    """All C++ of a simulation."""
+def _write_sources(
+    work: Path, design: Design, *, gated: bool, waves: bool, activity: bool = False
+) -> list[list[object]]:
+    """All C++ of a simulation; gives what its parts record."""
     modules = split_modules(design.rtlil)
     parts = partition(modules, design.top, design.modules if gated else (), design.macros)
     glue = [design.header, PREAMBLE]
+    recorded: dict[str, list[Recorded]] = {}
     reach = _translate_all(work, parts, modules, design, waves=waves)
     for number, part in enumerate(parts):
         stem = f"part{number}"
@@ -107,13 +118,15 @@ def _write_sources(work: Path, design: Design, *, gated: bool, waves: bool) -> N
             if texts is None:  # feedback: evaluated as a whole, as often as it takes
                 shutil.rmtree(work)
                 work.mkdir()
-                return _write_sources(work, design, gated=False, waves=waves)
+                return _write_sources(work, design, gated=False, waves=waves, activity=activity)
             header, source = texts
-            glue += [
-                gate(part.top, child, ports(modules[child]), reach[child].outputs) for child in part.children
-            ]
+            for child in part.children:
+                text = gate(part.top, child, ports(modules[child]), reach[child].outputs)
+                glue.append(recording_gate(text, child) if activity else text)
         name = mangle(part.top)
         header, source = out_of_header(*in_pieces(header, source, name), name)
+        if activity:
+            header, source, recorded[part.top] = recording_part(part.top, header, source)
         files[0].write_text(header)
         for file_number, text in enumerate(in_files(source)):
             (files[1] if not file_number else work / f"{stem}_{file_number}.cc").write_text(text)
@@ -124,7 +137,12 @@ def _write_sources(work: Path, design: Design, *, gated: bool, waves: bool) -> N
     (work / RUNTIME).write_text(fast_header(runtime, template("expressions.h")))
     (work / "driver.h").write_text(template("driver.h", RESET_CYCLES=RESET_CYCLES))
     (work / "main.cc").write_text(
-        template("cxxrtl_main.cc", ENTRIES=cases(entries(design)), COUNTED=counted_port(design))
+        template(
+            "cxxrtl_main.cc",
+            ENTRIES=cases(entries(design)),
+            COUNTED=counted_port(design),
+            TOP=design.top,
+        )
     )
     (work / "design.h").write_text(
         f"{design.header}\n"
@@ -132,7 +150,10 @@ def _write_sources(work: Path, design: Design, *, gated: bool, waves: bool) -> N
         f"using Top = {namespace(design.top)}::{mangle(design.top)};\n"
         f"#define OHMWEAVE_WAVES {int(waves)}\n"
         f"#define OHMWEAVE_SINGLE_PASS {int(gated)}\n"
+        f"#define OHMWEAVE_ACTIVITY {int(activity)}\n"
     )
+    (work / "activity.h").write_text(template("activity.h", WINDOW=WINDOW))
+    return layout(recorded)
 
 
 def _macro(design: Design, name: str, parent: str) -> str:

@@ -22,9 +22,23 @@ template<size_t Bits> static constexpr int width(const wire<Bits> *) { return Bi
 static constexpr int ENTRY_COUNT = 0 OHMWEAVE_ENTRIES;
 #undef E
 
+#if OHMWEAVE_ACTIVITY
+// The whole chip, which no gate stands before, and whether it runs: not while it is configured.
+struct Watched : Top {
+	Watched() {
+		ohmweave::activity().instances.push_back({"", "@TOP@", static_cast<Top *>(this), Top::values, nullptr});
+	}
+};
+#endif
+
 struct Chip {
 	static constexpr int COUNTED_BITS = width((decltype(Top::p_@COUNTED@) *)nullptr), ENTRIES = ENTRY_COUNT;
+#if OHMWEAVE_ACTIVITY
+	Watched top;
+	bool running = false;
+#else
 	Top top;
+#endif
 #if OHMWEAVE_WAVES
 	vcd_writer vcd;
 	std::ofstream waves;
@@ -70,13 +84,27 @@ struct Chip {
 	}
 
 	void drive(bool reset, bool valid, uint64_t data, bool config) {
+#if OHMWEAVE_ACTIVITY
+		running = running || (!reset && valid && !config);
+#endif
 		top.p_rst.template set<bool>(reset);
 		top.p_host__in____valid.template set<bool>(valid);
 		set_flit(top.p_host__in____payload, data, config);
 		top.p_host__out____ready.template set<bool>(true);
 	}
 
+	// What all registers and inputs are in this cycle, whose edge is still to come.
+	void watch() {
+#if OHMWEAVE_ACTIVITY
+		if (running)
+			ohmweave::activity().sample();
+#endif
+	}
+
 	void drive_entry(int entry, bool valid, uint64_t data) {
+#if OHMWEAVE_ACTIVITY
+		running = running || valid;
+#endif
 		switch (entry) {
 #define E(n) case n: \
 		top.p_entry__i____##n##____valid.template set<bool>(valid); \
@@ -107,6 +135,7 @@ struct Chip {
 	// What was computed since the last edge is what a cycle shows from that edge on.
 	void edge() {
 		sample();
+		watch();
 #if OHMWEAVE_WAVES
 		top.p_clk.template set<bool>(false);
 		sample();
@@ -121,6 +150,7 @@ struct Chip {
 	}
 
 	void edge() {
+		watch();
 		top.p_clk.template set<bool>(true);
 		top.step();
 		sample();
@@ -142,6 +172,15 @@ int main(int argc, char **argv) {
 		fprintf(stderr, "the cells in %s cannot be read\n", folder.c_str());
 		return 2;
 	}
+#if OHMWEAVE_ACTIVITY
+	// FILE PERIOD JOB_FOLDER
+	Chip chip(nullptr);
+	if (argc < 4 || !ohmweave::activity().open(argv[1], atol(argv[2])))
+		return 2;
+	const int code = ohmweave::run(chip, folder);
+	return ohmweave::activity().close() ? code : 2;
+#else
 	Chip chip(argc > 2 ? argv[1] : nullptr);
 	return ohmweave::run(chip, folder);
+#endif
 }
