@@ -5,7 +5,7 @@ outputs of the macros and of the parts in it, and the words of its small memorie
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ohmweave.sim.backends.cxxrtl_gate import namespace
@@ -105,7 +105,7 @@ def recording_gate(text: str, child: str) -> str:
     )
 
 
-def layout(parts: dict[str, Sequence[Recorded]]) -> list[list[object]]:
+def layout(parts: Mapping[str, Sequence[Recorded]]) -> list[list[object]]:
     """What stands in `layout.json`: part, then name, bits and kind of each value."""
     return [
         [part, [[value.name, value.bits, value.kind] for value in values]] for part, values in parts.items()
