@@ -1,0 +1,184 @@
+"""Gates replayed from recorded registers, and their energies: by hand, and against a model in plain Python."""
+
+import itertools
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from liberty_files import DFF, INV, NAND2, hand_library, table, write_liberty
+from mapped import module, random_module
+
+from ohmweave.errors import OhmweaveError
+from ohmweave.sim.backends.cxxrtl_activity import Recorded
+from ohmweave.sim.synthesis.cell_energy import cell_energies, check_powers
+from ohmweave.sim.synthesis.cells import Library
+from ohmweave.sim.synthesis.flat import flatten
+from ohmweave.sim.synthesis.library import load_library, unit_gates
+from ohmweave.sim.synthesis.replay import PAIRS, Replay, count_ones, toggles
+
+CYCLES = 64
+OPERATORS = {
+    "INV": lambda a, _: 1 - a, "NAND2": lambda a, b: 1 - (a & b), "AND2": lambda a, b: a & b,
+    "XOR2": lambda a, b: a ^ b,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return load_library([hand_library(tmp_path_factory.mktemp("lib"))])
+
+
+def word(bits: list[int]) -> int:
+    return sum(bit << place for place, bit in enumerate(bits))
+
+
+def simulate(netlist: Mapping[str, Any], seed: int) -> list[dict[int, int]]:
+    """The value of each net in each cycle, gate by gate; inputs by chance."""
+    chance = random.Random(seed)
+    cells = {
+        name: (cell["type"], {pin: bits[0] for pin, bits in cell["connections"].items()})
+        for name, cell in netlist["cells"].items()
+    }
+    registers = {pins["Q"]: pins["D"] for kind, pins in cells.values() if kind == "DFF"}
+    drivers = {pins["Y"]: (kind, pins) for kind, pins in cells.values() if kind != "DFF"}
+    state = {net: chance.randint(0, 1) for net in registers}
+    cycles = []
+    for _ in range(CYCLES):
+        values = dict(state) | {net: chance.randint(0, 1) for net in netlist["ports"]["a"]["bits"]}
+
+        def value(net: int, values: dict[int, int] = values) -> int:
+            if net not in values:
+                kind, pins = drivers[net]
+                values[net] = OPERATORS[kind](value(pins["A"]), value(pins["B"]) if "B" in pins else 0)
+            return values[net]
+
+        for net in drivers:
+            value(net)
+        cycles.append(values)
+        state = {net: value(source) for net, source in registers.items()}
+    return cycles
+
+
+def recorded_of(
+    netlist: Mapping[str, Any], cycles: list[dict[int, int]]
+) -> tuple[list[Recorded], np.ndarray]:
+    """Registers one by one by their names, and the input."""
+    values = [Recorded("a", len(netlist["ports"]["a"]["bits"]), "input")]
+    nets = list(netlist["ports"]["a"]["bits"])
+    for cell in netlist["cells"].values():
+        if cell["type"] == "DFF":
+            nets.append(cell["connections"]["Q"][0])
+            values.append(Recorded(f"n{nets[-1]}", 1, "register"))
+    rows = [[word([cycle[net] for cycle in cycles])] for net in nets]
+    return values, np.array(rows, np.uint64)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_every_net(library: Library, seed: int) -> None:
+    netlist = random_module(seed, gates=60)
+    cycles = simulate(netlist, seed)
+    values, words = recorded_of(netlist, cycles)
+    flat = flatten({"m": netlist}, "m", library)
+    replay = Replay(flat, library, values)
+    assert (replay.named, replay.unnamed) == (8, 0)
+    found = replay.run(words)
+    for net in range(2, 3 + 5 + 8 + 60):
+        where = flat.names.get(f"n{net}")
+        if where is not None:
+            row = int(found[where[0], 0])
+            assert row == word([cycle[net] for cycle in cycles]), net
+            changes = sum(a[net] != b[net] for a, b in itertools.pairwise(cycles))
+            assert toggles(found[where])[0] == changes
+
+
+def test_unnamed_registers(library: Library) -> None:
+    """A register without a name has what was at its input the cycle before; it was not recorded in the first."""
+    netlist = random_module(3, gates=60)
+    cycles = simulate(netlist, 3)
+    values, words = recorded_of(netlist, cycles)
+    flat = flatten({"m": netlist}, "m", library)
+    lost = next(cell["connections"] for cell in netlist["cells"].values() if cell["type"] == "DFF")
+    name = f"n{lost['Q'][0]}"
+    replay = Replay(flat, library, [Recorded("?", v.bits, v.kind) if v.name == name else v for v in values])
+    assert (replay.named, replay.unnamed) == (7, 1)
+    # Where its input does not depend on it, all but the first cycle is known.
+    found = int(replay.run(words)[flat.names[name][0], 0])
+    source = int(replay.run(words)[flat.names[f"n{lost['D'][0]}"][0], 0])
+    assert found >> 1 == source & (1 << PAIRS) - 1
+
+
+def test_modules_and_boxes(library: Library) -> None:
+    """A module is looked into, a box is not: what comes out of it was recorded."""
+    inner = module({"a": [2]}, {"y": [3]}, {"g": ("INV", {"A": 2, "Y": 3})}, {"deep": [3]})
+    box = module({"a": [2]}, {"y": [3]}, {})
+    cells = {"u": ("inner", {"a": 2, "y": 3}), "b": ("box", {"a": 3, "y": 4}), "g": ("INV", {"A": 4, "Y": 5})}
+    outer = module({"a": [2]}, {"y": [5]}, cells)
+    flat = flatten({"m": outer, "inner": inner, "box": box}, "m", library, {"box"})
+    assert flat.modules == ["m", "inner"]
+    assert [(each.path, each.kind) for each in flat.boxes] == [("b", "box")]
+    replay = Replay(flat, library, [Recorded("a", 1, "input"), Recorded("b.y", 1, "output")])
+    found = replay.run(np.array([[0b0110], [0b1100]], np.uint64))
+    assert int(found[flat.names["u.deep"][0], 0]) == ~0b0110 & (1 << 64) - 1
+    assert int(found[flat.names["y"][0], 0]) == ~0b1100 & (1 << 64) - 1
+    assert flat.names["u.a"].tolist() == flat.names["a"].tolist()
+
+
+def test_loop(library: Library) -> None:
+    cells = {"g": ("NAND2", {"A": 2, "B": 4, "Y": 3}), "h": ("INV", {"A": 3, "Y": 4})}
+    flat = flatten({"m": module({"a": [2]}, {"y": [4]}, cells)}, "m", library)
+    with pytest.raises(
+        OhmweaveError, match=r"^what is replayed must have no combinational loop, and has one$"
+    ):
+        Replay(flat, library, [])
+
+
+def test_counting() -> None:
+    words = np.array([[0b1011, 1 << 63], [0, (1 << 64) - 1]], np.uint64)
+    assert count_ones(words).tolist() == [4, 64]
+    # Between cycles of one window: 1101 0... has three changes, the last cycle alone one; windows do not meet.
+    assert toggles(words).tolist() == [3 + 1, 0]
+
+
+POWERED = INV.replace(
+    'function : "!A";',
+    'function : "!A"; internal_power () { related_pin : "A"; '
+    + table("rise_power", 4, 0, 2, "energy") + table("fall_power", 2, 0, 2, "energy") + "}",
+).replace("area : 1;", "area : 1; cell_leakage_power : 3;")  # fmt: skip
+CLOCKED = DFF.replace(
+    "clock : true;",
+    "clock : true; internal_power () { "
+    + table("rise_power", 7, 0, 0, "energy") + table("fall_power", 5, 0, 0, "energy") + "}",
+).replace("area : 6;", "area : 6; cell_leakage_power : 10;")  # fmt: skip
+
+
+def test_energies(tmp_path: Path) -> None:
+    """By hand: 2 V, so that a change of 1 fF takes 2 fJ."""
+    library = load_library([write_liberty(tmp_path / "a.lib", POWERED, NAND2, CLOCKED)])
+    cells = {
+        "g": ("INV", {"A": 2, "Y": 3}), "h": ("INV", {"A": 3, "Y": 4}),
+        "r": ("DFF", {"C": 5, "D": 4, "Q": 6}),
+    }  # fmt: skip
+    flat = flatten({"m": module({"a": [2], "clk": [5]}, {"q": [6]}, cells)}, "m", library)
+    energies = cell_energies(flat, library)
+    nets = {name: int(flat.names[name][0]) for name in ("a", "q")}
+    switching = {int(net): float(energy) for _, net, energy in zip(*energies.switching, strict=True)}
+    internal = {int(net): float(energy) for _, net, energy in zip(*energies.internal, strict=True)}
+    (inverters,) = [each for each in flat.cells if each.kind == "INV"]
+    first, second = map(int, inverters.nets["Y"])
+    # Loads: the input one inverter (2 fF), the first output another, the second a flip-flop (3 fF), Q nothing.
+    assert switching == {nets["a"]: 4, first: 4, second: 6, nets["q"]: 0}
+    # Mean of 4 and 2 fJ, and 2 fJ more for each 10 fF.
+    assert internal == {first: pytest.approx(3.4), second: pytest.approx(3.6)}
+    # The clock's pin: 12 fJ inside, and 1 fF up and down.
+    assert energies.clock.tolist() == [12 + 4]
+    assert energies.leakage.tolist() == [pytest.approx((2 * 3 + 10) * 1e-9)]
+    assert (energies.cells.tolist(), energies.registers.tolist()) == ([3], [1])
+
+
+def test_library_without_powers() -> None:
+    sentence = r"^the library unit_gates has no internal powers, so that no power can be told with it$"
+    with pytest.raises(OhmweaveError, match=sentence):
+        check_powers(unit_gates())
