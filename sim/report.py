@@ -99,7 +99,9 @@ class SimTimes:
 class Report:
     """All of `result.json`; `correct` and `accuracy` are None where the labels are not known.
 
-    mapping  `ways.PIPELINE` or `ways.LAYERS`, of the golden backend the one that a simulator would get
+    mapping  `ways.PIPELINE`, `ways.PARTS` or `ways.LAYERS`, of the golden backend the one that a simulator would get
+    parts    the layers of each part; none where the network does not run in parts
+    written  cells of arrays that are written for the run, once for all of its images; None where nothing is simulated
     host     what the host does between layers: how many nodes of each kind that only move numbers
     """
 
@@ -117,6 +119,8 @@ class Report:
     versions: Mapping[str, str]
     links: LinkUse | None = None
     batch: Sequence[Batch] = ()
+    parts: Sequence[Sequence[str]] = ()
+    written: int | None = None
 
     @property
     def accuracy(self) -> float | None:
@@ -131,12 +135,14 @@ class Report:
             "arch": self.arch,
             "backend": self.backend,
             "mapping": self.mapping,
+            "parts": [list(names) for names in self.parts],
             "host": dict(self.host),
             "images": self.images,
             "correct": self.correct,
             "accuracy": self.accuracy,
             "mismatches": self.mismatches,
             "cycles": None if self.cycles is None else asdict(self.cycles),
+            "written": self.written,
             "layers": [asdict(layer) for layer in self.layers],
             "links": None if self.links is None else asdict(self.links),
             "batch": [each.record() for each in self.batch],
@@ -180,6 +186,11 @@ def show(console: "Console", report: Report) -> None:
     facts.add_row("images", f"{report.images:,}")
     if report.mapping == LAYERS:
         facts.add_row("mapping", "one layer after the other")
+    if report.parts:
+        spans = ", ".join(
+            names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}" for names in report.parts
+        )
+        facts.add_row("mapping", Text(f"{len(report.parts)} parts one after the other: {spans}"))
     if report.host:
         moves = ", ".join(f"{count:,} {kind}" for kind, count in report.host.items())
         facts.add_row("host", f"moves numbers between layers: {moves}")
@@ -193,6 +204,8 @@ def show(console: "Console", report: Report) -> None:
         if report.cycles.interval is not None:
             facts.add_row("interval", f"{_number(report.cycles.interval)} cycles from image to image")
         facts.add_row("total", f"{report.cycles.total:,} cycles")
+    if report.written is not None:
+        facts.add_row("written", f"{report.written:,} cells of arrays, once for all images")
     if report.sim.cycles_per_s is not None:
         facts.add_row("speed", f"{report.sim.cycles_per_s:,.0f} cycles/s")
     facts.add_row("time", f"{report.sim.build_s:.1f} s to build, {report.sim.run_s:.1f} s to run")

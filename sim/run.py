@@ -9,7 +9,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ from ohmweave.sim.graph import Graph, from_network
 from ohmweave.sim.images import ImageSet
 from ohmweave.sim.layerwise import PassRun, run_layers
 from ohmweave.sim.mapping.mapped import INTERVAL, Mapped
+from ohmweave.sim.mapping.parts import Parts
 from ohmweave.sim.network import Network
 from ohmweave.sim.npz import replaceable
 from ohmweave.sim.program import Program
@@ -35,7 +36,7 @@ from ohmweave.sim.report import Cycles, LayerUse, LinkUse, Report, SimTimes, ver
 from ohmweave.sim.stages import MOVES, Stage, stages
 from ohmweave.sim.tiling import Tiling
 from ohmweave.sim.use import Ran, link_use, use_of
-from ohmweave.sim.ways import AUTO, LAYERS, PIPELINE, Layers, Way, way
+from ohmweave.sim.ways import AUTO, LAYERS, PARTS, PIPELINE, Layers, Way, way
 
 if TYPE_CHECKING:
     from ohmweave.sim.backends import Result
@@ -58,6 +59,8 @@ GOLDEN = "golden"
 #: What `run` takes as `backend`: the simulators of the netlist, the default first, the cycle
 #: model, and the golden model alone.
 BACKENDS = ("cxxrtl", "verilator", "icarus", "pysim", "cycle", GOLDEN)
+#: What the report calls ways to run; all others are pipelines.
+_KIND = {Layers: LAYERS, Parts: PARTS}
 # The package whose version is reported beside those that every run needs.
 PACKAGES = {"verilator": ("verilator",)}
 
@@ -127,6 +130,8 @@ def run(
         chip = _Chip(params, backend, jobs, waves, told)
         if isinstance(chosen, Layers):
             measured = _run_layers(graph, chosen.tilings, images, chip)
+        elif isinstance(chosen, Parts):
+            measured = _run_parts(graph, chosen.parts, images, chip)
         else:
             made = chosen if isinstance(chosen, Program) else compiled(chosen, params)
             measured = _run_pipeline(graph, made, images, chip)
@@ -137,7 +142,9 @@ def run(
         model=network.name,
         arch=arch,
         backend=backend,
-        mapping=LAYERS if isinstance(chosen, Layers) else PIPELINE,
+        mapping=_KIND.get(type(chosen), PIPELINE),
+        parts=[_names(part) for part in chosen.parts] if isinstance(chosen, Parts) else [],
+        written=measured.written,
         host=_moves(graph) if isinstance(chosen, Layers) else {},
         images=len(images),
         correct=_correct(measured.logits, images),
@@ -229,6 +236,7 @@ class _Measured:
     sim: SimTimes
     links: LinkUse | None = None
     batch: Sequence[Batch] = ()
+    written: int | None = None
 
 
 @dataclass(frozen=True)
@@ -269,6 +277,8 @@ def _placed(chosen: Way | Program) -> list[LayerUse]:
     if isinstance(chosen, Mapped):
         counts = Counter(piece.stage.name for piece in chosen.pieces)
         return [LayerUse(name, None, None, pes) for name, pes in counts.items()]
+    if isinstance(chosen, Parts):
+        return [layer for part in chosen.parts for layer in _placed(part)]
     layers = chosen.tilings if isinstance(chosen, Layers) else chosen.layers
     count = chosen.count if isinstance(chosen, Copies) else 1
     return [LayerUse(each.name, None, None, each.pes * count) for each in layers]
@@ -292,12 +302,66 @@ def _run_pipeline(graph: Graph, program: Program, images: ImageSet, chip: _Chip)
             chip.params, [result], result.shards[0] * program.copies, cycles.interval or cycles.latency
         ),
         batch=batches([result], len(images), program.copies),
+        written=_written([program]),
+    )
+
+
+def _names(part: Mapped) -> list[str]:
+    """The layers of a part."""
+    return list(dict.fromkeys(piece.stage.name for piece in part.pieces))
+
+
+def _run_parts(graph: Graph, parts: Sequence[Mapped], images: ImageSet, chip: _Chip) -> _Measured:
+    """All images through one part after the other."""
+    _refuse_waves(chip)
+    chip.progress(BUILDING, 0, 0)
+    values = images.pixels.reshape(*images.pixels.shape[:3], -1) >> (8 - graph.input.bits)
+    programs = [part.program() for part in parts]
+    results: list[Result] = []
+    layers: list[LayerUse] = []
+    for number, program in enumerate(programs):
+        chip.progress(SIMULATING, number, len(programs))
+        result = chip.simulate(program, program.encode(values), lambda _done, _total: None)
+        results.append(result)
+        cycles = measure(result)
+        layers += layer_use(program, result, cycles.latency if cycles.interval is None else cycles.interval)
+        # Numbers between stages are not negative; the last ones may be.
+        values = program.decode(result.outputs, len(images))
+    cycles = _one_after_the_other(results)
+    return _Measured(
+        logits=_logits(graph, values),
+        cycles=cycles,
+        layers=layers,
+        sim=_times(results),
+        links=link_use(chip.params, results, results[0].shards[0], cycles.interval or cycles.latency),
+        batch=batches(results, len(images)),
+        written=_written(programs),
+    )
+
+
+def _written(programs: Iterable[Program]) -> int:
+    """Cells that are written in all: each program writes the whole of the arrays that it uses."""
+    return sum(levels.size for program in programs for levels in program.levels.values())
+
+
+def _refuse_waves(chip: _Chip) -> None:
+    if chip.waves is not None:
+        raise OhmweaveError("waveforms are of one configuration of the chip, and this network needs several")
+
+
+def _one_after_the_other(results: Sequence["Result"]) -> Cycles:
+    """Of configurations of the chip that all images pass through."""
+    each = [measure(result) for result in results]
+    intervals = [cycles.interval for cycles in each if cycles.interval is not None]
+    return Cycles(
+        latency=sum(cycles.latency for cycles in each),
+        interval=sum(intervals) if len(intervals) == len(each) else None,
+        total=sum(cycles.total for cycles in each),
     )
 
 
 def _run_layers(graph: Graph, tilings: Sequence[Tiling], images: ImageSet, chip: _Chip) -> _Measured:
-    if chip.waves is not None:
-        raise OhmweaveError("waveforms are of one configuration of the chip, and this network needs several")
+    _refuse_waves(chip)
     chip.progress(BUILDING, 0, 0)
     ran = run_layers(
         graph,
@@ -308,13 +372,7 @@ def _run_layers(graph: Graph, tilings: Sequence[Tiling], images: ImageSet, chip:
         lambda done, total: chip.progress(SIMULATING, done, total),
     )
     results = [each.result for each in ran.passes]
-    each = [measure(result) for result in results]
-    intervals = [cycles.interval for cycles in each if cycles.interval is not None]
-    cycles = Cycles(
-        latency=sum(cycles.latency for cycles in each),
-        interval=sum(intervals) if len(intervals) == len(each) else None,
-        total=sum(cycles.total for cycles in each),
-    )
+    cycles = _one_after_the_other(results)
     return _Measured(
         logits=_logits(graph, ran.values),
         cycles=cycles,
@@ -322,6 +380,7 @@ def _run_layers(graph: Graph, tilings: Sequence[Tiling], images: ImageSet, chip:
         sim=_times(results),
         links=link_use(chip.params, results, results[0].shards[0], cycles.interval or cycles.latency),
         batch=batches(results, len(images)),
+        written=_written(each.program for each in ran.passes),
     )
 
 

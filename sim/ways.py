@@ -2,7 +2,8 @@
 
 A chain of stages that each fit one PE runs as a pipeline, two of them on one PE where there are fewer PEs than stages
 (`Copies`). Any other network that fits the chip as a whole runs as a pipeline as well, every stage on as many PEs as it
-needs (`Mapped`). What is larger than the chip runs one stage after the other (`Layers`).
+needs (`Mapped`). What is larger than the chip runs in parts, each of which fits it as a whole (`Parts`); and one stage
+after the other what does not come apart so, or has nodes between its stages that only a host can do (`Layers`).
 """
 
 from collections.abc import Sequence
@@ -14,13 +15,14 @@ from ohmweave.sim.compiler import is_chain
 from ohmweave.sim.copies import Copies, copied
 from ohmweave.sim.graph import Graph
 from ohmweave.sim.mapping.mapped import INTERVAL, Mapped, mapped
+from ohmweave.sim.mapping.parts import Parts, parted
 from ohmweave.sim.tiling import Tiling
 
-__all__ = ["AUTO", "LAYERS", "MAPPINGS", "PIPELINE", "Layers", "Way", "way"]
+__all__ = ["AUTO", "LAYERS", "MAPPINGS", "PARTS", "PIPELINE", "Layers", "Way", "way"]
 
-#: All stages at once, each on PEs of its own, or one after the other; or whichever fits.
-PIPELINE, LAYERS, AUTO = "pipeline", "layers", "auto"
-MAPPINGS = (AUTO, PIPELINE, LAYERS)
+#: All stages at once, each on PEs of its own; in parts; or one after the other; or the first of these that fits.
+PIPELINE, PARTS, LAYERS, AUTO = "pipeline", "parts", "layers", "auto"
+MAPPINGS = (AUTO, PIPELINE, PARTS, LAYERS)
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Layers:
     why: str
 
 
-Way = Copies | Mapped | Layers
+Way = Copies | Mapped | Parts | Layers
 
 
 def way(
@@ -55,11 +57,10 @@ def way(
     """
     if mapping not in MAPPINGS:
         raise OhmweaveError(f"the mapping must be one of {', '.join(MAPPINGS)}, not {mapping!r}")
-    if mapping == LAYERS:
-        why = ""
-    elif is_chain(graph, tilings, params):
-        return copied(tilings, params, copies)
-    else:
+    why = ""
+    if mapping in (AUTO, PIPELINE):
+        if is_chain(graph, tilings, params):
+            return copied(tilings, params, copies)
         try:
             return mapped(graph, params, copies, aim=aim)
         except OhmweaveError as error:
@@ -67,8 +68,16 @@ def way(
                 raise
             why = str(error)
     if copies not in (None, 1):
+        ways = "layer by layer" if mapping == LAYERS else "in parts"
         raise OhmweaveError(
-            f"copies are of networks whose layers all fit the chip at once, and {graph.name} runs layer by layer"
+            f"copies are of networks whose layers all fit the chip at once, and {graph.name} runs {ways}"
             + (f": {why}" if why else "")
         )
+    if mapping != LAYERS:
+        try:
+            return parted(graph, params, aim=aim, why=why)
+        except OhmweaveError as error:
+            if mapping == PARTS:
+                raise
+            why = why or str(error)
     return Layers(tilings, why)

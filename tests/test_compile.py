@@ -94,6 +94,10 @@ def test_another_chip(call, program, arguments, sentence):
             "--mapping must be pipeline or auto, as the program file net.ohmp has all layers at once, not layers",
         ),
         (
+            ["--mapping", "parts"],
+            "--mapping must be pipeline or auto, as the program file net.ohmp has all layers at once, not parts",
+        ),
+        (
             ["--aim", "latency"],
             "--aim must not be given with the program file net.ohmp, which is compiled for an aim already",
         ),
@@ -188,7 +192,7 @@ def test_changed_routes_do_not_run(call, program):
         ),
         (
             ["resnet20", "-o", "a"],
-            "a program has all layers on the chip at once, and resnet20_w8a8 runs one layer after the other: "
+            "a program has all layers on the chip at once, and resnet20_w8a8 runs in parts: "
             "resnet20_w8a8 needs 23 PEs for all its stages at once, 7 more than the 16 of the chip",
         ),
         (["net.npz", "-o", "no/a"], "no/a cannot be written: no is no folder"),

@@ -83,17 +83,26 @@ def test_chain(folder, capsys):
 
 
 def test_larger_than_the_chip(folder, capsys):
+    why = "resnet20_w4a4 needs 23 PEs for all its stages at once, 7 more than the 16 of the chip"
     record, svg = mapped("resnet20-w4a4")
-    assert record["mapping"] == "layers"
-    assert record["why"] == (
-        "resnet20_w4a4 needs 23 PEs for all its stages at once, 7 more than the 16 of the chip"
-    )
+    assert (record["mapping"], record["why"], record["pes"]) == ("parts", why, 13)
+    assert [(part["stages"][0], part["pes"], part["interval"]) for part in record["parts"]] == [
+        ("stem", 12, 6144),
+        ("block5_conv1", 13, 2048),
+    ]
+    assert record["interval"] == 6144 + 2048
+    assert len(svg.findall(f"{SVG}svg")) == 2
+    assert len(svg.findall(f".//{SVG}line")) > 30
+    out = capsys.readouterr().out
+    assert "2 parts one after the other: resnet20_w4a4 needs 23 PEs" in out
+    assert "block5_conv1 to fc, 13 PEs, 2,048 cycles an image (predicted)" in out
+    record, svg = mapped("resnet20-w4a4", "--mapping", "layers")
+    assert (record["mapping"], record["parts"]) == ("layers", [])
     assert record["interval"] == sum(max(stage[key] for key in ("array", "sums", "flits_in", "flits_out"))
                                      for stage in record["stages"])  # fmt: skip
     assert svg.findall(f"{SVG}line") == []
-    assert "one layer after the other: resnet20_w4a4 needs 23 PEs" in capsys.readouterr().out
-    record, _ = mapped("lenet5", "--mapping", "layers")
-    assert (record["mapping"], record["why"]) == ("layers", "as it was asked to")
+    assert "one layer after the other: as it was asked to" in capsys.readouterr().out
+    assert record["why"] == "as it was asked to"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +114,7 @@ def test_larger_than_the_chip(folder, capsys):
         ),
         (
             ["resnet20-w4a4", "--arch", "chip.toml", "--copies", "3"],
-            "copies are of networks whose layers all fit the chip at once, and resnet20_w4a4 runs layer by layer: "
+            "copies are of networks whose layers all fit the chip at once, and resnet20_w4a4 runs in parts: "
             "copies of resnet20_w4a4 must divide the 64 PEs of the chip, which 3 do not",
         ),
         (["lenet5", "--out", "chip.toml"], "--out chip.toml must be a folder, and chip.toml is none"),

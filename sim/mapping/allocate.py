@@ -44,13 +44,13 @@ class Allocation:
         return self.steps[-1].times.longest
 
 
-def allocated(graph: Graph, pe: PEParams, pes: int) -> Allocation:
-    """The stages of a network on at most `pes` PEs.
+def allocated(graph: Graph, pe: PEParams, pes: int, run: tuple[int, int] | None = None) -> Allocation:
+    """The stages of a network, or a run of them as in `Cutter`, on at most `pes` PEs.
 
     Step by step the slowest stage is cut into more rows, by its output channels, until it is faster; a stage that is
     no faster with more rows, or for which no PEs are left, ends the course.
     """
-    cutter = Cutter(graph, pe)
+    cutter = Cutter(graph, pe, run)
     rows: dict[str, int] = {}
     best = cutter.cut()
     if len(best.pieces) > pes:

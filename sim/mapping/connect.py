@@ -1,6 +1,6 @@
 """Stages that read what other stages give, without a host between them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +9,7 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.sim.graph import Flatten, Graph, Select, Tensor
 from ohmweave.sim.stages import MOVES, Scale, Stage, passed, steps
 
-__all__ = ["channelwise", "connected", "narrowed", "of_channels"]
+__all__ = ["channelwise", "connected", "crossings", "narrowed", "of_channels"]
 
 
 def connected(graph: Graph) -> list[Stage]:
@@ -27,6 +27,27 @@ def connected(graph: Graph) -> list[Stage]:
             assert isinstance(step, MOVES)
             raise OhmweaveError(f"{step.name} moves numbers, which only the host can do")
     return found
+
+
+def crossings(stages: Sequence[Stage]) -> dict[int, Tensor]:
+    """Where a network can begin and be cut: number of the stage behind, and the only map that it and those behind read.
+
+    Its end, where nothing crosses, is there, too, with the map that leaves.
+    """
+    readers = {
+        tensor.name: number
+        for number, stage in enumerate(stages)
+        for tensor in (stage.main, stage.side)
+        if tensor is not None
+    }
+    found = {0: stages[0].main}
+    made = {stages[0].main.name}
+    for number, before in enumerate(stages[:-1], 1):
+        made.add(before.result.name)
+        crossing = {name for name in made if readers.get(name, 0) >= number}
+        if crossing == {before.result.name} and not before.raw:
+            found[number] = before.result
+    return {**found, len(stages): stages[-1].result}
 
 
 def _connected(stage: Stage, same: Mapping[str, Tensor]) -> Stage:

@@ -8,6 +8,7 @@ from ohmweave.sim.mapping.summary import Summary
 
 __all__ = ["drawing"]
 
+SVG = "http://www.w3.org/2000/svg"
 #: Pixels from PE to PE, the side of a PE, the height of a line of the legend.
 PITCH, SIDE, LINE = 46, 30, 15
 MARGIN = 24
@@ -20,7 +21,27 @@ LIGHT, DARK = 0.82, 0.42
 
 
 def drawing(title: str, found: Summary) -> str:
-    """An SVG document."""
+    """An SVG document; of parts, one grid below the other."""
+    if not found.parts:
+        return _document(_grid(title, found))
+    count = len(found.parts)
+    grids = [_grid(f"{title}, part {number} of {count}", part) for number, part in enumerate(found.parts, 1)]
+    whole = ET.Element("svg", xmlns=SVG)
+    width = height = 0
+    for grid in grids:
+        grid.attrib |= {"y": str(height)}
+        width, height = max(width, int(grid.attrib["width"])), height + int(grid.attrib["height"])
+        whole.append(grid)
+    whole.attrib |= {"viewBox": f"0 0 {width} {height}", "width": str(width), "height": str(height)}
+    return _document(whole)
+
+
+def _document(svg: ET.Element) -> str:
+    return ET.tostring(svg, encoding="unicode") + "\n"
+
+
+def _grid(title: str, found: Summary) -> ET.Element:
+    """The PEs of a chip, what is on them, and the names of the layers below."""
     side = found.params.side
     stages = [stage.name for stage in found.stages]
     grid = side * PITCH
@@ -30,8 +51,10 @@ def drawing(title: str, found: Summary) -> str:
     svg = ET.Element(
         "svg",
         {
-            "xmlns": "http://www.w3.org/2000/svg",
+            "xmlns": SVG,
             "viewBox": f"0 0 {width} {height}",
+            "width": str(width),
+            "height": str(height),
             "font-family": "sans-serif",
             "font-size": "9",
         },
@@ -56,7 +79,7 @@ def drawing(title: str, found: Summary) -> str:
         )
         name = stage.name if len(stage.name) <= NAME else f"{stage.name[: NAME - 1]}…"
         _text(svg, x + 14, y + 9, f"{index + 1} {name}: {stage.pes} PEs, {stage.times.longest:,}")
-    return ET.tostring(svg, encoding="unicode") + "\n"
+    return svg
 
 
 def _colour(index: int, count: int, lightness: float) -> str:

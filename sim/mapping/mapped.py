@@ -18,7 +18,7 @@ from ohmweave.sim.mapping.sections import Division, divisions
 from ohmweave.sim.mapping.times import longest, piece_times, stream_flits
 from ohmweave.sim.program import Program
 
-__all__ = ["AIMS", "INTERVAL", "LATENCY", "Mapped", "mapped"]
+__all__ = ["AIMS", "INTERVAL", "LATENCY", "Choice", "Mapped", "mapped", "whole_run"]
 
 #: What PEs are for: images that follow each other soon, and then, if any are left, a short way for each.
 INTERVAL, LATENCY = "interval", "latency"
@@ -76,7 +76,7 @@ def _slowest(cuts: Sequence[Cut], params: GroupParams) -> float:
 
 
 @dataclass(frozen=True)
-class _Choice:
+class Choice:
     """A way to have the network on the chip, which is laid out if it is taken."""
 
     interval: float
@@ -97,7 +97,7 @@ def mapped(graph: Graph, params: GroupParams, copies: int | None = 1, *, aim: st
     choices = _of_copies(graph, params, copies, aim)
     if copies is None and params.exit_flits:
         choices += [
-            _Choice(division.interval, division.pes, partial(_laid_out_sections, graph, params, division))
+            Choice(division.interval, division.pes, partial(_laid_out_sections, graph, params, division))
             for division in divisions(graph, params)
             if len(division.runs) > 1
         ]
@@ -111,29 +111,41 @@ def mapped(graph: Graph, params: GroupParams, copies: int | None = 1, *, aim: st
     raise OhmweaveError(f"{graph.name} has more streams between its stages than the mesh has links")
 
 
-def _of_copies(graph: Graph, params: GroupParams, copies: int | None, aim: str) -> list[_Choice]:
+def _of_copies(graph: Graph, params: GroupParams, copies: int | None, aim: str) -> list[Choice]:
     """The whole network, so many times, or as many times as it fits."""
     counts = [1 << bit for bit in range(params.pes.bit_length())] if copies is None else [copies]
-    choices: list[_Choice] = []
+    choices: list[Choice] = []
     for count in counts:
         if params.pes % count:
             raise OhmweaveError(
                 f"copies of {graph.name} must divide the {params.pes} PEs of the chip, which {count} do not"
             )
         try:
-            allocation = allocated(graph, params.pe, params.pes // count)
-            _check(allocation.cut, params)
+            choices.append(_whole(graph, params, count, aim))
         except OhmweaveError:
             if not choices:
                 raise
             break
-        output, image = allocation.cut.output, allocation.cut.image
-        ways = min(count, params.entries)
-        link = max(stream_flits(output, params.pe), -(-stream_flits(image, params.pe) // ways))
-        interval = max(allocation.interval / count, link)
-        lay_out = partial(_laid_out_copies, params, allocation, count, link, aim)
-        choices.append(_Choice(interval, count * len(allocation.cut.pieces), lay_out))
     return choices
+
+
+def whole_run(graph: Graph, params: GroupParams, run: tuple[int, int], aim: str = INTERVAL) -> Choice:
+    """A run of a network's stages, (first, behind the last), on the chip as a whole; `OhmweaveError` if too large."""
+    return _whole(graph, params, 1, aim, run)
+
+
+def _whole(
+    graph: Graph, params: GroupParams, count: int, aim: str, run: tuple[int, int] | None = None
+) -> Choice:
+    """All stages, or a run of them, so many times."""
+    allocation = allocated(graph, params.pe, params.pes // count, run)
+    _check(allocation.cut, params)
+    output, image = allocation.cut.output, allocation.cut.image
+    ways = min(count, params.entries)
+    link = max(stream_flits(output, params.pe), -(-stream_flits(image, params.pe) // ways))
+    interval = max(allocation.interval / count, link)
+    lay_out = partial(_laid_out_copies, params, allocation, count, link, aim)
+    return Choice(interval, count * len(allocation.cut.pieces), lay_out)
 
 
 def _laid_out_copies(params: GroupParams, start: Allocation, count: int, link: int, aim: str) -> Mapped:

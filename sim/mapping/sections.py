@@ -14,6 +14,7 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.rtl.flit import MAX_TURN
 from ohmweave.sim.graph import Graph, Tensor
+from ohmweave.sim.mapping.connect import crossings
 from ohmweave.sim.mapping.cut import Cut, Cutter, Stream
 from ohmweave.sim.mapping.times import longest, piece_times, stream_flits
 
@@ -98,22 +99,11 @@ class _Divider:
         return found
 
     def _crossing(self) -> dict[int, int]:
-        stages = self._stages
-        readers = {
-            tensor.name: number
-            for number, stage in enumerate(stages)
-            for tensor in (stage.main, stage.side)
-            if tensor is not None
-        }
-        found = {0: self._map(stages[0].main)}
-        made = {stages[0].main.name}
-        for number, before in enumerate(stages[:-1], 1):
-            made.add(before.result.name)
-            crossing = {name for name in made if readers.get(name, 0) >= number}
-            flits = self._map(before.result)
-            if crossing == {before.result.name} and not before.raw and flits <= MAX_TURN:
-                found[number] = flits
-        return {**found, len(stages): 0}
+        found = {number: self._map(tensor) for number, tensor in crossings(self._stages).items()}
+        last = len(self._stages)
+        return {
+            number: flits for number, flits in found.items() if flits <= MAX_TURN or number in (0, last)
+        } | {last: 0}
 
     def _map(self, tensor: Tensor) -> int:
         return stream_flits(Stream(tensor, (0, tensor.shape[0]), tensor.bits), self._params.pe)

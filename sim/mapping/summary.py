@@ -8,6 +8,7 @@ from ohmweave.rtl.group import mesh_side
 from ohmweave.sim.compiler import compile_chain
 from ohmweave.sim.copies import Copies
 from ohmweave.sim.mapping.mapped import Mapped
+from ohmweave.sim.mapping.parts import Parts
 from ohmweave.sim.mapping.times import Times, longest, net_flits, piece_times, tiling_times
 from ohmweave.sim.ways import Layers, Way
 
@@ -50,7 +51,9 @@ class Summary:
 
     interval  cycles from image to image that the slowest stage, or the host's link, allows: a prediction
     course    (PEs, slowest stage, its cycles) after each step of the allocation
-    why       it runs layer by layer; empty where all stages are on the chip at once, `links` and `units` where not
+    parts     of a network that is on the chip part by part; `links` are theirs
+    why       it runs layer by layer or in parts; empty where all stages are on the chip at once, `links` and `units`
+              where they go layer by layer
     """
 
     params: GroupParams
@@ -60,10 +63,13 @@ class Summary:
     interval: float
     course: tuple[tuple[int, str, int], ...]
     why: str = ""
+    parts: tuple["Summary", ...] = ()
 
     @property
     def pes(self) -> int:
-        """PEs that work; of a network that runs layer by layer, in its largest layer."""
+        """PEs that work; of a network that runs layer by layer or in parts, in the largest of them."""
+        if self.parts:
+            return max(part.pes for part in self.parts)
         counts = [stage.pes for stage in self.stages]
         return max(counts) if self.why else sum(counts)
 
@@ -88,7 +94,15 @@ def summary(chosen: Way, params: GroupParams) -> Summary:
         return _of_mapped(chosen)
     if isinstance(chosen, Copies):
         return _of_copies(chosen, params)
+    if isinstance(chosen, Parts):
+        return _of_parts(chosen, params)
     return _of_layers(chosen, params)
+
+
+def _of_parts(chosen: Parts, params: GroupParams) -> Summary:
+    parts = tuple(_of_mapped(part) for part in chosen.parts)
+    stages = tuple(stage for part in parts for stage in part.stages)
+    return Summary(params, 1, stages, (), chosen.interval, (), chosen.why or "as it was asked to", parts)
 
 
 def _of_mapped(chosen: Mapped) -> Summary:

@@ -223,9 +223,9 @@ def test_refusals():
     with pytest.raises(OhmweaveError) as error:
         run(graph, images, FULL, arch="re-reram", copies=2)
     assert str(error.value) == (
-        "copies are of networks whose layers all fit the chip at once, and resnet20_w4a4 runs layer by layer: "
+        "copies are of networks whose layers all fit the chip at once, and resnet20_w4a4 runs in parts: "
         "resnet20_w4a4 needs 23 PEs for all its stages at once, 15 more than the 8 of the chip"
     )
     with pytest.raises(OhmweaveError) as error:
         run(graph, images, FULL, arch="re-reram", mapping="both")
-    assert str(error.value) == "the mapping must be one of auto, pipeline, layers, not 'both'"
+    assert str(error.value) == "the mapping must be one of auto, pipeline, parts, layers, not 'both'"

@@ -22,7 +22,7 @@ from ohmweave.sim.stages import stages
 
 TINY = PRESETS["tiny"]
 FIELDS = {"schema", "model", "arch", "backend", "images", "correct", "accuracy", "mismatches"}
-FIELDS |= {"mapping", "host", "cycles", "layers", "links", "batch", "sim", "versions"}
+FIELDS |= {"mapping", "parts", "written", "host", "cycles", "layers", "links", "batch", "sim", "versions"}
 
 
 @pytest.fixture

@@ -55,6 +55,7 @@ def command(
 
     from ohmweave.commands.terminal import output, progress_bars
     from ohmweave.sim.connections import check_connections
+    from ohmweave.sim.mapping.parts import Parts
     from ohmweave.sim.run import MAPPING, compiled, planned
     from ohmweave.sim.saved_program import save
     from ohmweave.sim.ways import Layers
@@ -63,10 +64,11 @@ def command(
         network, sentences = load_integers(model, FloatChoices(**choices), progress)
         progress(MAPPING, 0, 0)
         chosen = planned(network, architecture.params, copies=copies, mapping=mapping, aim=aim)
-        if isinstance(chosen, Layers):
+        if isinstance(chosen, Layers | Parts):
             why = f": {chosen.why}" if chosen.why else ""
+            how = "in parts" if isinstance(chosen, Parts) else "one layer after the other"
             raise OhmweaveError(
-                f"a program has all layers on the chip at once, and {network.name} runs one layer after the other{why}"
+                f"a program has all layers on the chip at once, and {network.name} runs {how}{why}"
             )
         program = compiled(chosen, architecture.params)
         check_connections(program)
@@ -95,7 +97,7 @@ def load_program(path: Path, context: click.Context) -> tuple["SavedProgram", Ar
     if given("copies") and context.params["copies"] != copies:
         said = context.params["copies"] or "fit"
         raise OhmweaveError(f"--copies must be {copies} or not given, as {saved.name} has it, not {said}")
-    if mapping == "layers":
+    if mapping in ("layers", "parts"):
         raise OhmweaveError(
             f"--mapping must be pipeline or auto, as {saved.name} has all layers at once, not {mapping}"
         )

@@ -78,7 +78,7 @@ def _record(found: "Summary") -> dict[str, Any]:
     from dataclasses import asdict
 
     return {
-        "mapping": "layers" if found.why else "pipeline",
+        "mapping": "parts" if found.parts else "layers" if found.why else "pipeline",
         "why": found.why or None,
         "copies": found.copies,
         "pes": found.pes,
@@ -100,6 +100,10 @@ def _record(found: "Summary") -> dict[str, Any]:
             "busiest": max(map(found.busy, found.links), default=0.0),
             "mean": sum(map(found.busy, found.links)) / max(1, len(found.links)),
         },
+        "parts": [
+            {"stages": [stage.name for stage in part.stages], "pes": part.pes, "interval": part.interval}
+            for part in found.parts
+        ],
         "course": [{"pes": pes, "stage": stage, "cycles": cycles} for pes, stage, cycles in found.course],
     }
 
@@ -111,7 +115,18 @@ def _show(console: "Console", title: str, found: "Summary") -> None:
 
     console.print(Text(title, style="bold"))
     facts = Table(box=None, show_header=False, pad_edge=False)
-    if found.why:
+    if found.parts:
+        facts.add_row("mapping", Text(f"{len(found.parts)} parts one after the other: {found.why}"))
+        for number, part in enumerate(found.parts, 1):
+            names = part.stages[0].name, part.stages[-1].name
+            facts.add_row(
+                f"part {number}",
+                Text(
+                    f"{names[0]} to {names[1]}, {part.pes} PEs, {part.interval:,.0f} cycles an image (predicted)"
+                ),
+            )
+        facts.add_row("cycles", f"{found.interval:,.0f} an image, configuration not counted (predicted)")
+    elif found.why:
         facts.add_row("mapping", Text(f"one layer after the other: {found.why}"))
         facts.add_row("cycles", f"{found.interval:,.0f} an image, configuration not counted (predicted)")
     else:

@@ -22,7 +22,7 @@ __all__ = [
 FLOAT_MODELS = ("resnet18", "resnet34", "generator")
 
 #: The same as `ohmweave.sim.ways.MAPPINGS`, which takes a while to import; a test compares them.
-MAPPINGS = ("auto", "pipeline", "layers")
+MAPPINGS = ("auto", "pipeline", "parts", "layers")
 
 #: The same as `ohmweave.sim.mapping.mapped.AIMS`.
 AIMS = ("interval", "latency")
@@ -67,7 +67,8 @@ def mapping_option(function: Any) -> Any:
         type=click.Choice(MAPPINGS),
         default=MAPPINGS[0],
         show_default=True,
-        help="All layers on the chip at once (`pipeline`) or one by one (`layers`); `auto`: at once if they fit.",
+        help="All layers on the chip at once (`pipeline`), as many at a time as fit (`parts`), or one by one "
+        "(`layers`); `auto`: the first of these that is possible.",
     )(function)
 
 
