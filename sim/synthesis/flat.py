@@ -40,6 +40,7 @@ class Flat:
     boxes     what is no cell
     names     signal, with the instances around it → its nets
     modules   name of each module, by number
+    paths     instance, "" for the part itself → the module that it is of
     inputs    nets of the part's inputs
     """
 
@@ -48,6 +49,7 @@ class Flat:
     boxes: list[Box]
     names: dict[str, np.ndarray]
     modules: list[str]
+    paths: dict[str, str]
     inputs: np.ndarray
 
 
@@ -62,6 +64,7 @@ class _Builder:
         self.owner: dict[str, list[int]] = {}
         self.boxes: list[tuple[str, str, dict[str, list[int]], dict[str, str], Mapping[str, Any]]] = []
         self.names: dict[str, list[int]] = {}
+        self.paths: dict[str, str] = {}
 
     def new(self) -> int:
         self.parent.append(len(self.parent))
@@ -82,6 +85,7 @@ class _Builder:
         """A module's cells; `ports` are the nets outside. Gives the nets of its ports."""
         module = self.netlists[name]
         number = self.modules.setdefault(name, len(self.modules))
+        self.paths[path.removesuffix(".")] = name
         local: dict[Any, int] = {"0": 0, "1": 1, "x": 0, "z": 0}
         if ports is not None:
             for port, record in module["ports"].items():
@@ -115,7 +119,9 @@ class _Builder:
                 self.boxes.append((inside, kind, pins, self.directions(kind, cell), cell["parameters"]))
         for net, record in module["netnames"].items():
             if not record.get("hide_name"):
-                self.names.setdefault(f"{path}{net}", nets(record["bits"]))
+                # Yosys keeps RTLIL's backslash where a name would seem to be none without it.
+                public = net.removeprefix("\\")
+                self.names.setdefault(f"{path}{public}", nets(record["bits"]))
         return {port: nets(record["bits"]) for port, record in module["ports"].items()}
 
     def directions(self, kind: str, cell: Mapping[str, Any]) -> dict[str, str]:
@@ -156,5 +162,6 @@ def flatten(
         ],
         names={name: joined(nets) for name, nets in builder.names.items()},
         modules=list(builder.modules),
+        paths=builder.paths,
         inputs=joined(inputs),
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.sim.backends.cxxrtl_activity import Recorded
+from ohmweave.sim.synthesis.aliases import Aliases, nets_by_alias
 from ohmweave.sim.synthesis.cells import Cell, Library
 from ohmweave.sim.synthesis.expression import Expression, parse_expression
 from ohmweave.sim.synthesis.flat import Flat
@@ -52,8 +53,11 @@ class Replay:
     named, unnamed  bits of registers of which the values were recorded, and of which not
     """
 
-    def __init__(self, flat: Flat, library: Library, recorded: Sequence[Recorded]):
+    def __init__(
+        self, flat: Flat, library: Library, recorded: Sequence[Recorded], aliases: Aliases | None = None
+    ):
         self.flat = flat
+        self.aliases = aliases or {}
         self.known, self.rows = self._sources(recorded)
         given = np.zeros(flat.nets, bool)
         given[:2] = True
@@ -78,6 +82,8 @@ class Replay:
             found = self.flat.names.get(value.name)
             if found is None and value.kind == "output":
                 found = self._pin(value.name)
+            if found is None:
+                found = nets_by_alias(self.flat, self.aliases, value.name, value.bits)
             if found is not None:
                 size = min(len(found), value.bits)
                 nets.append(found[:size])

@@ -19,7 +19,7 @@ from ohmweave.sim.synthesis.timing_model import clocked, port_model
 from ohmweave.sim.synthesis.timing_records import CLOCK, Hard, PortModel, nodes_of
 from ohmweave.sim.synthesis.timing_run import NEVER, Run, longest, path_to, run
 
-__all__ = ["GROUPS", "Path", "Step", "Timing", "analyse"]
+__all__ = ["GROUPS", "Analysis", "Path", "Step", "Timing", "analyse"]
 
 #: Kinds of paths of the block itself, by where they start and end.
 GROUPS = ("register to register", "input to register", "register to output", "input to output")
@@ -101,10 +101,12 @@ def analyse(
 
     Raises `OhmweaveError` for what is not mapped, and for a combinational loop.
     """
-    return _Analysis(modules, library, hard).timing(top)
+    return Analysis(modules, library, hard).timing(top)
 
 
-class _Analysis:
+class Analysis:
+    """Runs and models of modules, each made once; `timing` of any of them."""
+
     def __init__(
         self,
         modules: Mapping[str, Mapping[str, Any]],
@@ -143,7 +145,8 @@ class _Analysis:
         ):
             if (found := self._end(ran, times, to_port)) is not None:
                 groups[kind] = self._path(top, times, *found)
-        inside = {name: model.inside for name, model in self.models.items() if model.inside > NEVER}
+        inside = {name: self.models[name].inside for name in self._below(top)}
+        inside = {name: delay for name, delay in inside.items() if delay > NEVER}
         if inside:
             name = max(inside, key=lambda each: inside[each])
             times = clocked(self.runs[name])
@@ -152,6 +155,17 @@ class _Analysis:
             groups[GROUPS[0]] = self._path(name, times, *found)
         first = max(groups.values(), key=lambda path: path.delay_ns, default=None)
         return Timing(first, {kind: groups[kind] for kind in GROUPS if kind in groups}, self.models)
+
+    def _below(self, top: str) -> dict[str, None]:
+        """A module and all in it."""
+        found: dict[str, None] = {}
+        pending = [top]
+        while pending:
+            name = pending.pop()
+            if name not in found:
+                found[name] = None
+                pending += {cell["type"] for cell in self.modules[name]["cells"].values()} & set(self.runs)
+        return found
 
     def _end(self, ran: Run, times: np.ndarray, to_port: bool) -> tuple[int, float] | None:
         """Number of the end with the longest path and its time, of registers or of ports."""

@@ -13,9 +13,10 @@ from mapped import module, random_module
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.sim.backends.cxxrtl_activity import Recorded
+from ohmweave.sim.synthesis.aliases import aliases_of, nets_by_alias
 from ohmweave.sim.synthesis.cell_energy import cell_energies, check_powers
 from ohmweave.sim.synthesis.cells import Library
-from ohmweave.sim.synthesis.flat import flatten
+from ohmweave.sim.synthesis.flat import Flat, flatten
 from ohmweave.sim.synthesis.library import load_library, unit_gates
 from ohmweave.sim.synthesis.replay import PAIRS, Replay, count_ones, toggles
 
@@ -123,6 +124,7 @@ def test_modules_and_boxes(library: Library) -> None:
     found = replay.run(np.array([[0b0110], [0b1100]], np.uint64))
     assert int(found[flat.names["u.deep"][0], 0]) == ~0b0110 & (1 << 64) - 1
     assert int(found[flat.names["y"][0], 0]) == ~0b1100 & (1 << 64) - 1
+    assert flat.paths == {"": "m", "u": "inner"}
     assert flat.names["u.a"].tolist() == flat.names["a"].tolist()
 
 
@@ -133,6 +135,50 @@ def test_loop(library: Library) -> None:
         OhmweaveError, match=r"^what is replayed must have no combinational loop, and has one$"
     ):
         Replay(flat, library, [])
+
+
+RTLIL = r"""module \m
+  wire width 8 \both
+  wire width 3 \both.low
+  wire width 5 output 3 \high
+  wire width 4 \state
+  wire width 4 \next
+  cell \inner \u
+    connect \a \both [6:5]
+    connect \b { \state [2:1] 2'00 \high [0] }
+  end
+  process $p
+    assign \next \state
+    assign \lost \state
+    switch \high [0]
+      case
+        assign \lost [0] 1'0
+    end
+  end
+  connect \both.low \both [2:0]
+  connect \high \both [7:3]
+  connect $1 \state
+end
+"""
+
+
+def test_aliases() -> None:
+    """A signal that the mapping has lost, by the names that are left: of its slices, of ports, one behind the other."""
+    aliases = aliases_of({"m": RTLIL})
+    assert set(aliases["m"]) == {"both", "both.low", "high", "state", "next", "u.a", "u.b"}
+    names = {"i.both.low": [10, 11, 12], "i.u.a": [15, 16], "i.u.b": [13, 0, 0, 21, 22], "x": [1]}
+    flat = Flat(
+        nets=30, cells=[], boxes=[], modules=[], inputs=np.zeros(0, np.int64), paths={"": "top", "i": "m"},
+        names={name: np.array(nets) for name, nets in names.items()},
+    )  # fmt: skip
+    found = nets_by_alias(flat, aliases, "i.both", 8)
+    assert found is not None
+    assert found.tolist() == [10, 11, 12, 13, -1, 15, 16, -1]
+    state = nets_by_alias(flat, aliases, "i.next", 4)
+    assert state is not None
+    assert state.tolist() == [-1, 21, 22, -1]
+    assert nets_by_alias(flat, aliases, "both", 8) is None
+    assert nets_by_alias(flat, aliases, "i.lost", 4) is None
 
 
 def test_counting() -> None:
