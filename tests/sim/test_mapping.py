@@ -12,7 +12,7 @@ from ohmweave.presets import PRESETS
 from ohmweave.rtl.group import STEPS, mesh_position, mesh_unit
 from ohmweave.sim import library
 from ohmweave.sim.graph import RAW_BITS, Graph, Tensor
-from ohmweave.sim.mapping.allocate import allocated
+from ohmweave.sim.mapping.allocate import allocated, quicker
 from ohmweave.sim.mapping.cut import Cut, Cutter
 from ohmweave.sim.mapping.layout import laid_out
 from ohmweave.sim.mapping.mapped import mapped
@@ -167,6 +167,41 @@ def test_allocation_goes_from_slowest_to_slowest():
     few = allocated(wide, CHIP.pe, found.steps[0].pes)
     assert len(few.steps) == 1
     assert few.interval > found.interval
+
+
+@pytest.mark.parametrize("more", [0, 1, 2, 5, 41])
+def test_pes_that_are_left(more):
+    """Never more than there are; the steps that gain most for a PE first; half of them each time; at last none."""
+    start = allocated(library.builtin("resnet20-w4a4"), FULL.pe, 64)
+    pes = len(start.cut.pieces) + more
+    found = list(quicker(start, FULL.pe, pes))
+    assert found[-1] is start
+    counts = [len(each.cut.pieces) for each in found]
+    assert counts == sorted(set(counts), reverse=True)
+    assert max(counts) <= pes
+    for each in found:
+        assert max(piece_times(piece, FULL.pe).longest for piece in each.cut.pieces) == start.interval
+        before, after = rows_of(start.cut), rows_of(each.cut)
+        assert all(after[name] in (before[name], 2 * before[name], 4 * before[name]) for name in before)
+    if more == 2:
+        gains = {}
+        for stage in start.cutter.stages:
+            before = max(piece_times(piece, FULL.pe).longest for piece in start.cut.of(stage.name))
+            try:
+                wider = start.cutter.cut({**start.rows, stage.name: 2}).of(stage.name)
+            except OhmweaveError:
+                continue
+            taken = len(wider) - len(start.cut.of(stage.name))
+            after = max(piece_times(piece, FULL.pe).longest for piece in wider)
+            if taken:
+                gains[stage.name] = (before - after) / stage.result.shape[1] / taken
+        best = sorted(gains, key=gains.__getitem__, reverse=True)[:2]
+        assert {name for name, count in rows_of(found[0].cut).items() if count > 1} == set(best)
+
+
+def rows_of(cut: Cut) -> Counter[str]:
+    """Rows of PEs of each stage."""
+    return Counter(piece.stage.name for piece in cut.pieces if piece.final)
 
 
 def test_a_network_that_does_not_fit_says_how_many_are_missing():

@@ -104,7 +104,12 @@ def test_only_where_windows_then_share_a_read():
     added = replace(graph.nodes[1], stride=(1, 1), **residual("again"))
     both = replace(graph, nodes=(graph.nodes[0], again, added))
     assert Cutter(both, TINY.pe).cut().blocks is None
-    assert Cutter(graph, TINY.pe, (1, 2)).cut().blocks is None
+    later = replace(graph.nodes[0], name="later", input="image")
+    first = conv("first", "image", ins=1, outs=1, kernel=1, bits=4)
+    two = replace(graph, nodes=(first, replace(later, input="first"), replace(graph.nodes[1], input="later")))
+    assert Cutter(two, TINY.pe, (1, 3)).cut().blocks is None
+    # Few channels share reads as they are, and are not cut.
+    assert Cutter(two, TINY.pe).most_rows("first") == 1
 
 
 def test_a_program_has_its_images_in_blocks():
