@@ -326,7 +326,7 @@ def _run_parts(graph: Graph, parts: Sequence[Mapped], images: ImageSet, chip: _C
         cycles = measure(result)
         layers += layer_use(program, result, cycles.latency if cycles.interval is None else cycles.interval)
         # Numbers between stages are not negative; the last ones may be.
-        values = program.decode(result.outputs, len(images))
+        values = program.decode(result.outputs)
     cycles = _one_after_the_other(results)
     return _Measured(
         logits=_logits(graph, values),

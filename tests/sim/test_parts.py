@@ -72,6 +72,8 @@ def test_resnet20():
     assert parts.cycles is not None
     assert layers.cycles is not None
     assert parts.cycles.interval == found.interval == 6144 + 2048
+    # Of both parts, each found empty.
+    assert parts.cycles.latency == 12_232
     assert parts.cycles.interval * 10 < layers.cycles.interval
     assert [(names[0], names[-1]) for names in parts.parts] == [
         ("stem", "block4_conv2"),
