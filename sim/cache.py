@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from ohmweave.errors import OhmweaveError
 
-__all__ = ["CACHE_VARIABLE", "cache_folder", "cached", "content_key", "is_full"]
+__all__ = ["CACHE_VARIABLE", "cache_folder", "cached", "content_key", "find_cached", "is_full"]
 
 CACHE_VARIABLE = "OHMWEAVE_CACHE_DIR"
 #: With less left than this, the disk is full.
@@ -87,6 +87,12 @@ def _intact(entry: Path) -> bool:
         return json.loads((entry / CONTENTS).read_text()) == _contents(entry)
     except (OSError, ValueError):
         return False
+
+
+def find_cached(kind: str, key: str) -> Path | None:
+    """The folder of entry `key` of `kind` if it is there."""
+    entry = cache_folder() / kind / key
+    return entry if _intact(entry) else None
 
 
 def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:

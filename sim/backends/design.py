@@ -63,20 +63,22 @@ class ChipSource:
     make  builds the component
     key   hash over everything that `make` depends on; None emits anew every time
     params  of the group of PEs, if it is one
+    top     name of the netlist's top module
     """
 
     make: Callable[[], "Component"]
     key: str | None = None
     params: GroupParams | None = None
+    top: str = TOP
 
     def design(self) -> Design:
         """The netlist, emitted or found in the cache."""
         if self.key is None:
-            return emit(self.make())
+            return emit(self.make(), self.top)
         key = self.key
 
         def build(folder: Path) -> None:
-            design = emit(self.make())
+            design = emit(self.make(), self.top)
             (folder / "netlist.il").write_text(design.rtlil)
             record = asdict(design)
             del record["rtlil"]
@@ -91,13 +93,13 @@ class ChipSource:
         return Design(rtlil=(folder / "netlist.il").read_text(), **record)
 
 
-def emit(component: "Component") -> Design:
-    """Elaborate a chip."""
+def emit(component: "Component", top: str = TOP) -> Design:
+    """Elaborate a chip, or a part of one, as module `top`."""
     from ohmweave.rtl import crossbar
     from ohmweave.rtl.macro_models import models_of
     from ohmweave.rtl.netlist import emit_rtlil
 
-    netlist = emit_rtlil(component, TOP)
+    netlist = emit_rtlil(component, top)
     arrays = {name: _params(macro.model) for name, macro in netlist.macros.items()}
     return Design(
         top=netlist.top,

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from ohmweave import __version__
-from ohmweave.commands import asm, bench, compile, disasm, emit, export, fetch, map, run
+from ohmweave.commands import asm, bench, compile, disasm, emit, export, fetch, map, run, synth
 from ohmweave.errors import OhmweaveError
 
 __all__ = ["cli", "main"]
@@ -52,7 +52,7 @@ def cli() -> None:
     """Generate a ReRAM accelerator, run a trained network on its netlist, report what came out."""
 
 
-for _module in (run, map, compile, export, emit, asm, disasm, bench, fetch):
+for _module in (run, map, compile, export, emit, asm, disasm, synth, bench, fetch):
     cli.add_command(_module.command)
 
 
