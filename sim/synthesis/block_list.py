@@ -83,7 +83,7 @@ BLOCKS: Mapping[str, tuple[str, Arguments]] = {
     "router": (
         "ohmweave.rtl.network.router.Router",
         # That of a PE's switch.
-        _link(inputs=5, outputs=8),
+        _link(inputs=5, outputs=8, registered_ready=False),
     ),
     "buffered_router": (
         "ohmweave.rtl.network.buffered_router.BufferedRouter", _link(virtual_channels=4, depth=4),

