@@ -18,7 +18,7 @@ FEW = ("tb_arithmetic_half", "(requantised|pooled_windows|random_programs_at_onc
 RUNS = [
     ("icarus", "tiny", *PROGRAMS),
     ("icarus", "tiny", *TIMES),
-    ("icarus", "wide", *FEW),
+    pytest.param("icarus", "wide", *FEW, marks=pytest.mark.nightly),
     ("icarus", "short", "tb_arithmetic_half", "(residual|pooled_windows|random_programs)$", 3),
     ("verilator", "tiny", *TIMES),
     ("verilator", "full", *FEW),

@@ -98,7 +98,12 @@ def come(here: int, there: int) -> SwitchInput:
 
 @pytest.mark.parametrize(
     ("bits", "slices", "link_bits"),
-    [(4, (4, 4, 4), 16), (8, (4, 2, 2), 16), (4, (8, 8), 32), (8, (4, 4), 32)],
+    [
+        (4, (4, 4, 4), 16),
+        (8, (4, 2, 2), 16),
+        (8, (4, 4), 32),
+        pytest.param(4, (8, 8), 32, marks=pytest.mark.nightly),
+    ],
 )
 def test_slices_of_a_layer(bits: int, slices: tuple[int, ...], link_bits: int) -> None:
     """A layer over several PEs in a chain, each of which adds its channels; the next PE reads the whole pixels."""
