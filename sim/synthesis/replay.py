@@ -30,6 +30,8 @@ _COUNTS = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
 def count_ones(words: np.ndarray) -> np.ndarray:
     """Ones of each row of words of 64 bits, all together."""
+    if hasattr(np, "bitwise_count"):  # of NumPy 2
+        return np.bitwise_count(words).sum(axis=1, dtype=np.int64)
     return _COUNTS[np.ascontiguousarray(words).view(np.uint8)].sum(axis=1, dtype=np.int64)
 
 
@@ -71,6 +73,7 @@ class Replay:
             found = np.logical_or.reduce([given[nets] for nets, _ in self._outputs(cell, cells.nets)])
             self.named += int(found.sum())
             self.unnamed += int((~found).sum())
+        self.given = given
         self.steps = self._levels(library, given)
 
     def _sources(self, recorded: Sequence[Recorded]) -> tuple[np.ndarray, np.ndarray]:
@@ -161,30 +164,41 @@ class Replay:
         values = np.zeros((self.flat.nets, windows), np.uint64)
         values[1] = _ALL
         values[self.known] = words[self.rows]
-        fixed = np.zeros(self.flat.nets, bool)
-        fixed[self.known] = True
+        self._inverses(values)
         for _ in range(ROUNDS if self.unnamed else 1):
             for function, inputs, target in self.steps:
                 values[target] = _evaluate(function, inputs, values)
             if self.unnamed:
-                self._follow(values, fixed)
+                self._follow(values)
         return values
 
-    def _follow(self, values: np.ndarray, fixed: np.ndarray) -> None:
+    def _inverses(self, values: np.ndarray) -> None:
+        """Outputs of registers that are known by another of their outputs."""
+        for cells, cell in self.registers:
+            outputs = self._outputs(cell, cells.nets)
+            for nets, inverse in outputs:
+                for others, other_inverse in outputs:
+                    which = self.given[nets] & ~self.given[others]
+                    state = values[nets[which]]
+                    values[others[which]] = state if inverse == other_inverse else ~state
+
+    def _follow(self, values: np.ndarray) -> None:
         """Registers without a name take what was at their input the cycle before."""
         for cells, cell in self.registers:
             assert cell.state is not None
             tree = parse_expression(cell.state.next_state)
             inputs = {pin: cells.nets[pin] for pin in cell.inputs}
             outputs = self._outputs(cell, cells.nets)
+            unknown = ~np.logical_or.reduce([self.given[nets] for nets, _ in outputs])
+            if not unknown.any():
+                continue
             state = values[outputs[0][0]] ^ (_ALL if outputs[0][1] else np.uint64(0))
             before = _evaluate(
                 tree, inputs, values, {cell.state.names[0]: state, cell.state.names[1]: ~state}
             )
             after = (before << np.uint64(1)) | (before & np.uint64(1))
             for nets, inverse in outputs:
-                rest = ~fixed[nets] & (nets > 1)
-                values[nets[rest]] = (~after if inverse else after)[rest]
+                values[nets[unknown]] = (~after if inverse else after)[unknown]
 
 
 def _evaluate(

@@ -111,6 +111,30 @@ def test_unnamed_registers(library: Library) -> None:
     assert found >> 1 == source & (1 << PAIRS) - 1
 
 
+def test_inverse_output(tmp_path: Path) -> None:
+    """The other output of a register that has one: as the inverse of what was recorded, of whichever of them."""
+    both = DFF.replace("pin (Q)", 'pin (QN) { direction : output; function : "IQN"; }\npin (Q)')
+    assert both != DFF
+    library = load_library([write_liberty(tmp_path / "a.lib", INV, NAND2, both)])
+    cells = {
+        "r": ("DFF", {"C": 2, "D": 3, "Q": 4, "QN": 5}), "s": ("DFF", {"C": 2, "D": 4, "Q": 6, "QN": 7}),
+        "g": ("NAND2", {"A": 5, "B": 6, "Y": 8}),
+    }  # fmt: skip
+    netlist = module(
+        {"clk": [2], "d": [3]}, {"y": [8]}, cells, {"state": [4], "other": [7], "n5": [5], "n6": [6]}
+    )
+    flat = flatten({"m": netlist}, "m", library)
+    recorded = [Recorded("d", 1, "input"), Recorded("state", 1, "register"), Recorded("other", 1, "register")]
+    replay = Replay(flat, library, recorded)
+    assert (replay.named, replay.unnamed) == (2, 0)
+    every = (1 << 64) - 1
+    state, other = 0x0123456789ABCDEF, 0xFEDCBA9876543210 ^ 0xFF
+    found = replay.run(np.array([[0], [state], [other]], np.uint64))
+    assert int(found[flat.names["n5"][0], 0]) == state ^ every
+    assert int(found[flat.names["n6"][0], 0]) == other ^ every
+    assert int(found[flat.names["y"][0], 0]) == every ^ ((state ^ every) & (other ^ every))
+
+
 def test_modules_and_boxes(library: Library) -> None:
     """A module is looked into, a box is not: what comes out of it was recorded."""
     inner = module({"a": [2]}, {"y": [3]}, {"g": ("INV", {"A": 2, "Y": 3})}, {"deep": [3]})
