@@ -162,7 +162,10 @@ def _nextpnr(fpga: Target, module: str, folder: Path, what: str, seed: int) -> N
     except OSError as error:
         raise OhmweaveError(f"nextpnr cannot be run: {error.strerror or error}") from None
     if done.returncode:
-        said = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith("ERROR")]
+        log = folder / "nextpnr.log"
+        text = done.stderr + done.stdout + (log.read_text(errors="replace") if log.is_file() else "")
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        said = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
         why = said[0].removeprefix("ERROR:").strip() if said else f"exit code {done.returncode}"
         raise OhmweaveError(f"{what} does not fit {fpga.device}, or cannot be routed: {why}")
 

@@ -176,7 +176,11 @@ def test_sdc(written: Path) -> None:
     assert len(lines) == len(found) + 4
 
 
-@pytest.mark.parametrize("target", ["lint", "sim"])
+#: What of a target is run: a lint all of it; the models are compiled; a synthesis, which takes long, is set up.
+STEPS = {"lint": [], "sim": ["--setup", "--build"], "synth": ["--setup"]}
+
+
+@pytest.mark.parametrize("target", STEPS)
 def test_fusesoc_runs_it(written: Path, tmp_path: Path, target: str) -> None:
     """FuseSoC finds the core, and its targets do what they are for."""
     if importlib.util.find_spec("fusesoc") is None:
@@ -187,7 +191,7 @@ def test_fusesoc_runs_it(written: Path, tmp_path: Path, target: str) -> None:
     path = os.pathsep.join([str(Path(command).parent), environment.get("PATH", os.environ["PATH"])])
     home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     run = [sys.executable, "-m", "fusesoc.main", "--cores-root", str(written), "run", "--target", target]
-    run += ["--build-root", str(tmp_path / "build"), *(["--setup", "--build"] if target == "sim" else [])]
+    run += ["--build-root", str(tmp_path / "build"), *STEPS[target]]
     done = subprocess.run(
         [*run, "ohmweave::chip"],
         cwd=tmp_path, env=environment | home | {"PATH": path}, capture_output=True, text=True, check=False,
