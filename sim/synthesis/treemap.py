@@ -119,7 +119,7 @@ def _leaves(node: Node) -> Iterator[Node]:
 def _label(box: Box, unit: str) -> str:
     """As much of a name and its value as there is room for."""
     room = int((box.width - 6) / (0.56 * FONT))
-    full = f"{box.node.name} {box.node.value:,.0f} {unit}"
+    full = f"{box.node.name}: {box.node.value:,.0f} {unit}"
     for text in (full, box.node.name):
         if len(text) <= room:
             return text
@@ -160,6 +160,11 @@ def svg(root: Node, title: str, unit: str) -> str:
     return "\n".join([*lines, "</svg>", ""])
 
 
+def _plain(text: str) -> str:
+    """With characters alone that Pillow's own font has, whose spaces are narrow."""
+    return text.replace("×", "x").replace("µm²", "um2").replace("…", "..").replace(" ", "  ")
+
+
 def png(root: Node, title: str, unit: str) -> bytes:
     """The same as PNG."""
     from PIL import Image, ImageDraw, ImageFont
@@ -167,11 +172,11 @@ def png(root: Node, title: str, unit: str) -> bytes:
     image = Image.new("RGB", (WIDTH, HEIGHT), "white")
     draw = ImageDraw.Draw(image)
     small, large = ImageFont.load_default(FONT), ImageFont.load_default(15)
-    draw.text((6, 6), title, "black", large)
+    draw.text((6, 6), _plain(title), "black", large)
     for box, colour in _drawn(root):
         draw.rectangle((box.x, box.y, box.x + box.width, box.y + box.height), colour, "#555555")
         if box.named and (label := _label(box, unit)):
-            draw.text((box.x + 3, box.y + 1), label, "black", small)
+            draw.text((box.x + 3, box.y + 1), _plain(label), "black", small)
     for number, kind in enumerate(("logic", "memory", "macro")):
         x, y = 6 + 110 * number, HEIGHT - 18
         draw.rectangle((x, y, x + 12, y + 12), COLOURS[kind], "#555555")
