@@ -19,7 +19,7 @@ from ohmweave.commands import synth
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import CacheParams, MemoryParams
 from ohmweave.presets import PRESETS
-from ohmweave.sim.backends import ChipSource, chip_source, group_source
+from ohmweave.sim.backends import ChipSource, chip_source
 from ohmweave.sim.backends.hierarchy import Port
 from ohmweave.sim.synthesis import fpga
 from ohmweave.sim.synthesis.fpga import place_and_route, write_report
@@ -200,13 +200,3 @@ def test_command(cache: Path, tmp_path: Path) -> None:
     result = runner.invoke(cli, [*arguments, "--out", str(tmp_path / "no"), "--liberty", "a.lib"])
     assert str(result.exception) == "--target has cells of its own; --liberty goes without it"
     assert not (tmp_path / "no").exists()
-
-
-@pytest.mark.nightly
-def test_tiny_group_on_ecp5() -> None:
-    """The emulator: four PEs fit an ECP5-85k."""
-    report = place_and_route(group_source(PRESETS["tiny"]).design(), "ecp5")
-    assert report.fmax_mhz is not None
-    assert report.fmax_mhz > 15
-    assert report.used["luts"] < report.available["luts"]
-    assert report.stand_ins == (PRESETS["tiny"].pe.array.name,)
