@@ -22,7 +22,7 @@ from ohmweave.sim import graph, library
 from ohmweave.sim.library import BUILTIN
 from ohmweave.sim.random_graph import random_graph
 
-ACCEPTED = "asm, bench, compile, disasm, emit, export, fetch, map, run"
+ACCEPTED = "asm, bench, compile, disasm, emit, export, fetch, map, run, synth"
 
 
 @pytest.fixture

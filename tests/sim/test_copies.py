@@ -130,7 +130,7 @@ def test_refusals() -> None:
         run(graph, images(graph, 1), TINY, arch="tiny", copies=5)
     side = network(2, residual=True)
     sentence = (
-        "copies are of networks whose layers all fit the chip at once, and net runs layer by layer: "
+        "copies are of networks whose layers all fit the chip at once, and net runs in parts: "
         "net needs 3 PEs for all its stages at once, 1 more than the 2 of the chip"
     )
     with pytest.raises(OhmweaveError, match=f"^{sentence}$"):

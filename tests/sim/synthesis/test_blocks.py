@@ -25,7 +25,7 @@ def test_every_block_is_there(arch, block):
 
 
 def test_settings_reach_the_component():
-    assert settings(TINY, "router") == {"link_bits": 16, "inputs": 5, "outputs": 8}
+    assert settings(TINY, "router") == {"link_bits": 16, "inputs": 5, "outputs": 8, "registered_ready": False}
     component = block_source(TINY, "router", ["inputs=2", "outputs=0x3"]).make()
     assert (len(component.i), len(component.o)) == (2, 3)
     assert settings(TINY, "conv_buffer") == dataclasses.asdict(TINY.params.pe.buffer)
@@ -47,7 +47,11 @@ def test_sources_are_told_apart():
     [
         ("nope", "", f"the block must be one of {', '.join(BLOCKS)}, not 'nope'"),
         ("router", "inputs", "--set must be NAME=VALUE, not 'inputs'"),
-        ("router", "x=1", "the block router has no parameter 'x'; it takes link_bits, inputs, outputs"),
+        (
+            "router",
+            "x=1",
+            "the block router has no parameter 'x'; it takes link_bits, inputs, outputs, registered_ready",
+        ),
         ("router", "inputs=many", "inputs must be a whole number, not 'many'"),
         ("router", "inputs=2.5", "inputs must be a whole number, not '2.5'"),
         ("pe", "array.adc_bits=x", "array.adc_bits must be a whole number or lossless, not 'x'"),
