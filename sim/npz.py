@@ -17,7 +17,7 @@ import numpy as np
 
 from ohmweave.errors import OhmweaveError
 
-__all__ = ["atomic_path", "npz_bytes", "read_npz", "replaceable", "write_npz"]
+__all__ = ["atomic_path", "npz_bytes", "read_npz", "replaceable", "write_files", "write_npz"]
 
 
 def read_npz(
@@ -118,6 +118,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise OhmweaveError(f"{given} cannot be written: {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_files(folder: Path, files: Mapping[str, str | bytes]) -> list[Path]:
+    """Write all of the files, or none, into a folder that is made if it is missing; give their paths."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OhmweaveError(f"{folder} cannot be written: {error.strerror or error}") from None
+    for name in files:
+        replaceable(folder / name)  # before any stands
+    with contextlib.ExitStack() as stack:
+        for name, content in files.items():
+            data = content.encode() if isinstance(content, str) else content
+            stack.enter_context(atomic_path(folder / name)).write_bytes(data)
+    return [folder / name for name in files]
 
 
 def replaceable(path: Path) -> Path:

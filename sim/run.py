@@ -143,7 +143,9 @@ def run(
         arch=arch,
         backend=backend,
         mapping=_KIND.get(type(chosen), PIPELINE),
-        parts=[_names(part) for part in chosen.parts] if isinstance(chosen, Parts) else [],
+        parts=[[layer.name for layer in _placed(part)] for part in chosen.parts]
+        if isinstance(chosen, Parts)
+        else [],
         written=measured.written,
         host=_moves(graph) if isinstance(chosen, Layers) else {},
         images=len(images),
@@ -284,9 +286,14 @@ def _placed(chosen: Way | Program) -> list[LayerUse]:
     return [LayerUse(each.name, None, None, each.pes * count) for each in layers]
 
 
+def _pixels(graph: Graph, images: ImageSet) -> np.ndarray:
+    """Numbers (N, height, width, channels) of the graph's input."""
+    return images.pixels.reshape(*images.pixels.shape[:3], -1) >> (8 - graph.input.bits)
+
+
 def _run_pipeline(graph: Graph, program: Program, images: ImageSet, chip: _Chip) -> _Measured:
     chip.progress(BUILDING, 0, 0)
-    pixels = images.pixels.reshape(*images.pixels.shape[:3], -1) >> (8 - graph.input.bits)
+    pixels = _pixels(graph, images)
     result = chip.simulate(
         program,
         program.encode(pixels),
@@ -306,16 +313,11 @@ def _run_pipeline(graph: Graph, program: Program, images: ImageSet, chip: _Chip)
     )
 
 
-def _names(part: Mapped) -> list[str]:
-    """The layers of a part."""
-    return list(dict.fromkeys(piece.stage.name for piece in part.pieces))
-
-
 def _run_parts(graph: Graph, parts: Sequence[Mapped], images: ImageSet, chip: _Chip) -> _Measured:
     """All images through one part after the other."""
     _refuse_waves(chip)
     chip.progress(BUILDING, 0, 0)
-    values = images.pixels.reshape(*images.pixels.shape[:3], -1) >> (8 - graph.input.bits)
+    values = _pixels(graph, images)
     programs = [part.program() for part in parts]
     results: list[Result] = []
     layers: list[LayerUse] = []

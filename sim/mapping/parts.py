@@ -6,15 +6,13 @@ host keeps the map between two parts, so that one can begin where a single map c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import combinations, pairwise
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import GroupParams
 from ohmweave.sim.graph import Graph
 from ohmweave.sim.mapping.connect import connected, crossings
-from ohmweave.sim.mapping.mapped import INTERVAL, Mapped, whole_run
-from ohmweave.sim.stages import Stage
+from ohmweave.sim.mapping.mapped import INTERVAL, Choice, Mapped, whole_run
 
 __all__ = ["Parts", "parted"]
 
@@ -46,47 +44,33 @@ def parted(graph: Graph, params: GroupParams, *, aim: str = INTERVAL, why: str =
     """
     stages = connected(graph)
     places = sorted(crossings(stages))
-    refused: set[Pair] = set()
-    laid_out: dict[Pair, Mapped] = {}
-
-    @cache
-    def cycles(run: Pair) -> float | None:
-        """Of a part; None for one that is larger than the chip."""
+    choices: dict[Pair, Choice] = {}
+    refused: dict[Pair, OhmweaveError] = {}
+    for run in combinations(places, 2):
         try:
-            return whole_run(graph, params, run, aim).interval
-        except OhmweaveError:
-            return None
-
+            choices[run] = whole_run(graph, params, run, aim)
+        except OhmweaveError as error:  # larger than the chip
+            refused[run] = error
+    laid_out: dict[Pair, Mapped] = {}
     while True:
-        costs = {run: cycles(run) for run in combinations(places, 2) if run not in refused}
-        chosen = _fewest_cycles(places, {run: cost for run, cost in costs.items() if cost is not None})
+        chosen = _fewest_cycles(places, {run: choice.interval for run, choice in choices.items()})
         if chosen is None:
-            raise _too_large(
-                graph, params, stages, next(run for run in pairwise(places) if costs.get(run) is None), aim
+            first, behind = next(run for run in pairwise(places) if run in refused)
+            names = f" from {stages[first].name} to {stages[behind - 1].name}" if behind - first > 1 else ""
+            raise OhmweaveError(
+                f"{graph.name} cannot run in parts, of which one{names} is too large: {refused[first, behind]}"
             )
         for run in chosen:
             if run in laid_out:
                 continue
             try:
-                laid_out[run] = whole_run(graph, params, run, aim).lay_out()
-            except OhmweaveError:  # links run out: other parts may have enough
-                refused.add(run)
+                laid_out[run] = choices[run].lay_out()
+            except OhmweaveError as error:  # links run out: other parts may have enough
+                refused[run] = error
+                del choices[run]
                 break
         else:
             return Parts([laid_out[run] for run in chosen], why)
-
-
-def _too_large(
-    graph: Graph, params: GroupParams, stages: Sequence[Stage], run: Pair, aim: str
-) -> OhmweaveError:
-    """What is said of a network that has no place to be cut inside of a run that does not fit."""
-    first, behind = run
-    names = f" from {stages[first].name} to {stages[behind - 1].name}" if behind - first > 1 else ""
-    try:
-        whole_run(graph, params, run, aim).lay_out()
-    except OhmweaveError as error:
-        return OhmweaveError(f"{graph.name} cannot run in parts, of which one{names} is too large: {error}")
-    raise AssertionError("a run that was refused fits")
 
 
 def _fewest_cycles(places: Sequence[int], costs: dict[Pair, float]) -> list[Pair] | None:

@@ -1,6 +1,5 @@
 """Areas of a mapped block: cells, memories and macros apart, each module with its instances."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,12 +153,3 @@ def _logic(module: Module, library: Library) -> float:
     return sum(
         count * library.cells[kind].area for kind, count in module.cells.items() if kind in library.cells
     )
-
-
-def below(synthesised: Synthesised, found: Areas) -> Mapping[str, float]:
-    """Area of one instance of each module with all that is in it."""
-    own = {module.name: module.area for module in found.modules}
-    total: dict[str, float] = {}
-    for name, module in synthesised.modules.items():  # children come first
-        total[name] = own[name] + sum(count * total[child] for child, count in module.children.items())
-    return total

@@ -16,7 +16,7 @@ from ohmweave.params import ArrayParams
 from ohmweave.sim.backends.design import Design
 from ohmweave.sim.backends.hierarchy import ports, split_modules
 from ohmweave.sim.cache import cached, content_key
-from ohmweave.sim.npz import atomic_path
+from ohmweave.sim.npz import write_files
 from ohmweave.sim.synthesis.fpga_harness import HARNESS, harness
 from ohmweave.sim.synthesis.fpga_targets import Target, script, target_of
 from ohmweave.sim.synthesis.tool import find_tool, run_yosys
@@ -116,13 +116,7 @@ def place_and_route(
 
 def write_report(report: FpgaReport, out: Path, **more: Any) -> Path:
     """Write `fpga.json` into a folder, which is made if it is missing."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OhmweaveError(f"{out} cannot be written: {error.strerror or error}") from None
-    path = out / "fpga.json"
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(report.record(**more), indent=2) + "\n")
+    (path,) = write_files(out, {"fpga.json": json.dumps(report.record(**more), indent=2) + "\n"})
     return path
 
 
@@ -176,13 +170,11 @@ def _critical(found: dict[str, Any]) -> dict[str, Any] | None:
         if path["from"].startswith("<") or path["to"].startswith("<"):
             continue
         steps = path["path"]
-        kinds = {kind: sum(step["delay"] for step in steps if step["type"] == kind) for kind in ("routing",)}
-        total = sum(step["delay"] for step in steps)
         return {
             "start": steps[0]["from"]["cell"],
             "end": steps[-1]["to"]["cell"],
             "cells": sum(step["type"] == "logic" for step in steps),
-            "delay_ns": total,
-            "wires_ns": kinds["routing"],
+            "delay_ns": sum(step["delay"] for step in steps),
+            "wires_ns": sum(step["delay"] for step in steps if step["type"] == "routing"),
         }
     return None

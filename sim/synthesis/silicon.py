@@ -8,8 +8,7 @@ from typing import Any
 
 from ohmweave import __version__
 from ohmweave.config import Architecture
-from ohmweave.errors import OhmweaveError
-from ohmweave.sim.npz import atomic_path
+from ohmweave.sim.npz import write_files
 from ohmweave.sim.synthesis.area import Areas, Process, areas, process_of
 from ohmweave.sim.synthesis.blocks import block_source
 from ohmweave.sim.synthesis.cells import Library
@@ -141,8 +140,6 @@ def silicon(
     Raises `OhmweaveError`, one sentence, for whatever does not fit, before anything takes long where that can be.
     """
     source = block_source(architecture, block, settings)
-    if node_nm is not None and not liberty:
-        raise OhmweaveError("--node goes with --liberty: unit gates have no process node")
     tool = find_tool(tool_name)
     macros = load_macros(macro_table)
     library = load_library(liberty) if liberty else unit_gates()
@@ -180,16 +177,11 @@ def write_silicon(result: Silicon, out: Path) -> list[Path]:
     unit = "NAND2" if record["unit"] == "NAND2" else "µm²"
     tree = area_tree(result.synthesised, result.areas)
     title = f"{result.block} of {result.arch} on {result.library.name}: {record['total']:,.0f} {unit}"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OhmweaveError(f"{out} cannot be written: {error.strerror or error}") from None
-    files: dict[str, bytes] = {
-        "area.json": (json.dumps(record, indent=2) + "\n").encode(),
-        "area.svg": svg(tree, title, unit).encode(),
-        "area.png": png(tree, title, unit),
-    }
-    for name, data in files.items():
-        with atomic_path(out / name) as temporary:
-            temporary.write_bytes(data)
-    return [out / name for name in files]
+    return write_files(
+        out,
+        {
+            "area.json": json.dumps(record, indent=2) + "\n",
+            "area.svg": svg(tree, title, unit),
+            "area.png": png(tree, title, unit),
+        },
+    )

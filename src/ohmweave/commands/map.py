@@ -17,7 +17,6 @@ from ohmweave.commands.options import (
     out_option,
 )
 from ohmweave.config import load_architecture
-from ohmweave.errors import OhmweaveError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,6 +54,7 @@ def command(
     from ohmweave.commands.terminal import output, progress_bars
     from ohmweave.sim.mapping.drawing import drawing
     from ohmweave.sim.mapping.summary import summary
+    from ohmweave.sim.npz import write_files
     from ohmweave.sim.run import MAPPING, planned
 
     with progress_bars(Console(stderr=True)) as progress:
@@ -65,7 +65,7 @@ def command(
         found = summary(chosen, architecture.params)
     title = f"{network.name} on {architecture.name}"
     record = {"schema": SCHEMA, "model": network.name, "arch": architecture.name, **_record(found)}
-    _write(out, {"map.svg": drawing(title, found), "map.json": json.dumps(record, indent=2) + "\n"})
+    write_files(out, {"map.svg": drawing(title, found), "map.json": json.dumps(record, indent=2) + "\n"})
     console = output()
     for sentence in sentences:
         console.print(sentence, markup=False, soft_wrap=True)
@@ -168,20 +168,3 @@ def _show(console: "Console", title: str, found: "Summary") -> None:
             style="bold" if each is slow else None,
         )
     console.print(table)
-
-
-def _write(folder: Path, files: dict[str, str]) -> None:
-    """All of the files, or none."""
-    from contextlib import ExitStack
-
-    from ohmweave.sim.npz import atomic_path, replaceable
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OhmweaveError(f"{folder} cannot be written: {error.strerror or error}") from None
-    for name in files:
-        replaceable(folder / name)
-    with ExitStack() as stack:
-        for name, text in files.items():
-            stack.enter_context(atomic_path(folder / name)).write_text(text)
