@@ -38,7 +38,7 @@ from ohmweave.sim.layer_bench import (
 )
 from ohmweave.sim.models import build_model
 from ohmweave.sim.network import Network, builtin
-from ohmweave.sim.npz import atomic_path
+from ohmweave.sim.npz import write_files
 from ohmweave.sim.report import versions
 from ohmweave.sim.run import run
 from ohmweave.sim.stages import stages
@@ -90,13 +90,7 @@ def write(folder: Path, rows: list[Row]) -> Path:
         "rows": [asdict(row) | {"met": row.met} for row in rows],
         "versions": versions(("verilator",)),
     }
-    path = folder / "bench.json"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OhmweaveError(f"{folder} cannot be written: {error.strerror or error}") from None
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n")
+    (path,) = write_files(folder, {"bench.json": json.dumps(record, indent=2) + "\n"})
     return path
 
 
