@@ -87,3 +87,20 @@ def write_liberty(path: Path, *cells: str, head: str = HEAD) -> Path:
 def hand_library(folder: Path) -> Path:
     """Every cell of this module."""
     return write_liberty(folder / "hand.lib", INV, NAND2, AND2, XOR2, DFF)
+
+
+def powered_inverter(by_load: float) -> str:
+    """The inverter with energies of its changes, 4 and 2 fJ and `by_load` more for 10 fF of load, and leakage."""
+    return INV.replace(
+        'function : "!A";',
+        'function : "!A"; internal_power () { related_pin : "A"; '
+        + table("rise_power", 4, 0, by_load, "energy") + table("fall_power", 2, 0, by_load, "energy") + "}",
+    ).replace("area : 1;", "area : 1; cell_leakage_power : 3;")  # fmt: skip
+
+
+#: The flip-flop with 12 fJ of each cycle of its clock, and leakage.
+CLOCKED = DFF.replace(
+    "clock : true;",
+    "clock : true; internal_power () { "
+    + table("rise_power", 7, 0, 0, "energy") + table("fall_power", 5, 0, 0, "energy") + "}",
+).replace("area : 6;", "area : 6; cell_leakage_power : 10;")  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from liberty_files import DFF, INV, NAND2, table, write_liberty
+from liberty_files import CLOCKED, NAND2, powered_inverter, write_liberty
 from mapped import module
 
 from ohmweave.errors import OhmweaveError
@@ -24,16 +24,7 @@ from ohmweave.sim.synthesis.power_report import Workload, power_record, write_po
 
 EVERY = (1 << 64) - 1
 #: 3 fJ of each change of an inverter, 12 fJ of each cycle of a flip-flop.
-POWERED = INV.replace(
-    'function : "!A";',
-    'function : "!A"; internal_power () { related_pin : "A"; '
-    + table("rise_power", 4, 0, 0, "energy") + table("fall_power", 2, 0, 0, "energy") + "}",
-).replace("area : 1;", "area : 1; cell_leakage_power : 3;")  # fmt: skip
-CLOCKED = DFF.replace(
-    "clock : true;",
-    "clock : true; internal_power () { "
-    + table("rise_power", 7, 0, 0, "energy") + table("fall_power", 5, 0, 0, "energy") + "}",
-).replace("area : 6;", "area : 6; cell_leakage_power : 10;")  # fmt: skip
+POWERED = powered_inverter(0)
 PROCESS = Process(130.0)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from liberty_files import DFF, INV, NAND2, hand_library, table, write_liberty
+from liberty_files import CLOCKED, DFF, INV, NAND2, hand_library, powered_inverter, write_liberty
 from mapped import module, random_module
 
 from ohmweave.errors import OhmweaveError
@@ -212,16 +212,7 @@ def test_counting() -> None:
     assert toggles(words).tolist() == [3 + 1, 0]
 
 
-POWERED = INV.replace(
-    'function : "!A";',
-    'function : "!A"; internal_power () { related_pin : "A"; '
-    + table("rise_power", 4, 0, 2, "energy") + table("fall_power", 2, 0, 2, "energy") + "}",
-).replace("area : 1;", "area : 1; cell_leakage_power : 3;")  # fmt: skip
-CLOCKED = DFF.replace(
-    "clock : true;",
-    "clock : true; internal_power () { "
-    + table("rise_power", 7, 0, 0, "energy") + table("fall_power", 5, 0, 0, "energy") + "}",
-).replace("area : 6;", "area : 6; cell_leakage_power : 10;")  # fmt: skip
+POWERED = powered_inverter(2)
 
 
 def test_energies(tmp_path: Path) -> None:
