@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ohmweave.assembler import assemble, disassemble
 from ohmweave.rtl.encoding import value_name
+from ohmweave.rtl.arithmetic.formats import CYCLES
 from ohmweave.rtl.isa import (
     CLASS_BITS,
     CLASSES,
@@ -45,8 +46,8 @@ MEANINGS: dict[type[enum.IntEnum], dict[enum.IntEnum, str]] = {
         AluOp.ADD: "`src` + `with`",
         AluOp.SUB: "`src` − `with`",
         AluOp.MUL: "`src` × m / 2^s, halves rounded up, where `with` is a [scale](#vectors-constants-and-scales)",
-        AluOp.DIV: "`src` / `with`, halves rounded up, clipped to ±2^24; in 4 cycles",
-        AluOp.ISQRT: "the scale nearest to 1/√`src`, for `mul` to multiply by; in 8 cycles",
+        AluOp.DIV: f"`src` / `with`, halves rounded up, clipped to ±2^24; in {CYCLES[AluOp.DIV]} cycles",
+        AluOp.ISQRT: f"the scale nearest to 1/√`src`, for `mul` to multiply by; in {CYCLES[AluOp.ISQRT]} cycles",
         AluOp.RELU: "`src`, or 0 if it is negative",
         AluOp.MAX: "the greater of `src` and `with`",
         AluOp.MIN: "the lesser of `src` and `with`",

@@ -84,14 +84,16 @@ def arithmetic(stage: Stage, *, first: bool, final: bool, channels: int, stays: 
     ]
     if stage.scale is not None:
         size = FORMATS[stage.result.bits]
-        steps.append({"op": AluOp.MUL, "with_": made.constant(stage.scale), "size": size, "when": when})
+        steps.append({"op": AluOp.MUL, "with_": made.constant(stage.scale), "when": when})
         for op, limit, nothing in (
             (AluOp.MAX, stage.low, 0),
             (AluOp.MIN, stage.high, (1 << stage.result.bits) - 1),
         ):
             if limit != nothing:
                 limits = np.full(len(stage.bias), limit, np.int64)
-                steps.append({"op": op, "with_": made.constant(limits), "size": size, "when": when})
+                steps.append({"op": op, "with_": made.constant(limits), "when": when})
+        # The last one alone clips: what is clipped is FORWARD later.
+        steps[-1]["size"] = size
     steps[-1] |= {"des": Destination.BUFFER if stage.pool or stays else Destination.NETWORK, "forward": 0}
     for step in steps:
         made.then(AluOp(step.pop("op")), **step)
@@ -103,8 +105,8 @@ def arithmetic(stage: Stage, *, first: bool, final: bool, channels: int, stays: 
                 AluOp.MAX,
                 src=Operand.FORWARD,
                 with_=Operand.WINDOW,
+                # Not `size`, which would cost each pixel three cycles more: activations are in its range anyway.
                 batch=Batch.WINDOW,
-                size=size,
                 des=Destination.NETWORK,
             ),
         ]

@@ -195,6 +195,15 @@ class TB:
                 if taken:
                     break
 
+    async def _tell_of_more(self, source: StreamSource, count: int) -> None:
+        """`result_more`, of a source without idle cycles."""
+        dut = self.dut
+        while True:
+            await ReadOnly()
+            left = count - len(source.taken) - bool(dut.result__valid.value and dut.result__ready.value)
+            await RisingEdge(dut.clk)
+            dut.result_more.value = left > 1
+
     async def run(
         self,
         case: Case,
@@ -202,8 +211,12 @@ class TB:
         *,
         configure: bool = True,
         restart: bool = True,
+        more: bool = False,
     ) -> Transfers:
-        """Run a case and compare with the model; gives the transfers of each stream."""
+        """Run a case and compare with the model; gives the transfers of each stream.
+
+        more  `result_more` tells of the vectors behind, which come without a pause
+        """
         if configure:
             await self.configure(case, restart=restart)
         expected = case.expected()
@@ -213,13 +226,15 @@ class TB:
         feeds = [cocotb.start_soon(source.run(words)) for source, words in sources.values()]
         takes = [cocotb.start_soon(sink.run(cycles=1 << 30)) for sink in sinks.values()]
         takes.append(cocotb.start_soon(self._name_sources(case.sources)))
+        if more:
+            takes.append(cocotb.start_soon(self._tell_of_more(sources["result"][0], len(case.results))))
         left = DRAIN
         limit = 200 + 400 * (len(case.results) + len(case.windows) * case.vectors)
         while left and limit:
             await RisingEdge(dut.clk)
             there = len(sinks["out"].taken) >= len(expected.sent)
             there &= len(sinks["pixel"].taken) >= len(expected.pixels)
-            left -= there and all(feed.done() for feed in feeds)
+            left -= there and all(feed.done() for feed in feeds) and not int(dut.busy.value)
             limit -= 1
         for task in (*takes, *feeds):
             task.cancel()

@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "ADD", "CYCLES", "DIV", "ISQRT", "MAX", "MIN", "MUL", "OPS", "RELU", "SIZES", "SUB", "WIDE", "corners", "divide",
-    "inverse_root", "lanes", "operate", "round_shift", "scale", "signed", "unpack_scale",
+    "ADD", "CYCLES", "DIV", "ISQRT", "MAX", "MIN", "MUL", "OPS", "RELU", "SIZES", "STAGES", "SUB", "WIDE", "corners",
+    "divide", "inverse_root", "lanes", "operate", "round_shift", "scale", "signed", "unpack_scale",
 ]  # fmt: skip
 
 ADD, SUB, MUL, DIV, ISQRT, RELU, MAX, MIN = OPS = range(1, 9)
 WIDE = 3
 SIZES = (0, 1, 2, WIDE)
-CYCLES = {DIV: 4, ISQRT: 8}
+#: Cycles in the first stage of the lanes, where they are more than one, and the stages.
+CYCLES = {DIV: 28, ISQRT: 26}
+STAGES = 4
 
 #: Whole numbers of Python in an array of NumPy: nothing overflows.
 Numbers = NDArray[np.object_]

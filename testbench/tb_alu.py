@@ -1,7 +1,7 @@
 """One ALU lane: every operation and format on random and extreme operands against the model."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import cocotb
@@ -17,25 +17,35 @@ Work = tuple[int, int, int, int]  # op, size, a, b
 
 
 async def begin(dut: Any) -> None:
-    for name in ("enable", "op", "size", "a", "b", "quotient", "scale"):
+    for name in (
+        "take", "a", "b", "forward_a", "forward_b", "op", "quotient", "scale", "done", "keep_first", "keep_last",
+        "size",
+    ):  # fmt: skip
         getattr(dut, name).value = 0
     await start(dut)
 
 
-async def run(dut: Any, work: Iterable[Work]) -> None:
-    """One operation a cycle, each result in the cycle after it."""
-    expected: tuple[Work, int] | None = None
-    for op, size, a, b in work:
-        dut.enable.value, dut.op.value, dut.size.value = 1, op, size
-        dut.a.value, dut.b.value = a & ONES, b & ONES
-        await check(dut, expected)
+async def run(dut: Any, work: Iterable[Work], idle: float = 0.0) -> None:
+    """Operations one after the other, in some cycles none, each result after its four stages."""
+    rng = random.Random(5)
+    stages: list[tuple[Work, int] | None] = [None] * (model.STAGES + 1)
+    waiting = list(work)[::-1]
+    while waiting or any(stages):
+        takes = bool(waiting) and rng.random() >= idle
+        dut.take.value = takes
+        if takes:
+            op, size, a, b = waiting.pop()
+            dut.a.value, dut.b.value = a & ONES, b & ONES
+            taken = (op, size, a, b & ONES), int(model.operate(op, size, [a], [b & ONES], BITS)[0])
+        else:
+            dut.a.value = dut.b.value = rng.getrandbits(BITS)
+        first, last = stages[0], stages[model.STAGES - 1]
+        dut.op.value = first[0][0] if first else rng.randrange(16)
+        dut.size.value = last[0][1] if last else rng.randrange(4)
+        dut.done.value = sum(bool(stage) << n for n, stage in enumerate(stages[: model.STAGES]))
+        await check(dut, stages[-1])
         await RisingEdge(dut.clk)
-        expected = (op, size, a, b & ONES), int(model.operate(op, size, [a], [b & ONES], BITS)[0])
-    dut.enable.value = 0
-    for _ in range(2):  # nothing changes it now
-        dut.a.value = dut.b.value = dut.op.value = 1
-        await check(dut, expected)
-        await RisingEdge(dut.clk)
+        stages = [taken if takes else None, *stages[:-1]]
 
 
 async def check(dut: Any, expected: tuple[Work, int] | None) -> None:
@@ -91,7 +101,29 @@ async def random_operands(dut: Any) -> None:
     for _ in range(3000):
         a, b = (rng.getrandbits(BITS) - 2 ** (BITS - 1) >> rng.randrange(BITS) for _ in range(2))
         work.append((rng.choice(ONE_CYCLE), rng.choice(model.SIZES), a, b))
-    await run(dut, work)
+    await run(dut, work, idle=0.3)
+
+
+async def one(dut: Any, op: int, size: int, a: int, b: int, ports: Mapping[str, int], keep: str = "") -> int:
+    """An operation on its own, a cycle more in each stage; `keep` names the port that keeps its result."""
+    dut.take.value, dut.a.value, dut.b.value = 1, a & ONES, b & ONES
+    for name, value in ports.items():
+        getattr(dut, name).value = value
+    await RisingEdge(dut.clk)
+    dut.take.value = 0
+    dut.forward_a.value = dut.forward_b.value = 0
+    dut.op.value, dut.size.value = op, size
+    for stage in range(model.STAGES):
+        await RisingEdge(dut.clk)
+        dut.done.value = 1 << stage
+        dut.keep_first.value = keep == "keep_first" and stage == 0
+        dut.keep_last.value = keep == "keep_last" and stage == model.STAGES - 1
+        await RisingEdge(dut.clk)
+        dut.done.value = dut.keep_first.value = dut.keep_last.value = 0
+    await ReadOnly()
+    value = dut.result.value.to_signed()
+    await RisingEdge(dut.clk)
+    return value
 
 
 @cocotb.test()
@@ -99,22 +131,41 @@ async def from_the_side(dut: Any) -> None:
     """DIV and ISQRT take, and saturate, what the divider and the SFU found; an operation that is none gives 0."""
     await begin(dut)
     rng = random.Random(4)
-    for n in range(200):
+    for n in range(120):
         quotient, scale = rng.randint(-(2**24), 2**24), rng.getrandbits(22)
         if n % 4 == 0:
             quotient = rng.choice((2**24, -(2**24)))
         size = rng.choice(model.SIZES)
-        dut.enable.value, dut.size.value = 1, size
-        dut.a.value, dut.b.value = rng.getrandbits(BITS), rng.getrandbits(BITS)
-        dut.quotient.value, dut.scale.value = quotient & (1 << 26) - 1, scale
+        sides = {"quotient": quotient & (1 << 26) - 1, "scale": scale}
         for op in (0, model.DIV, model.ISQRT, *range(9, 16)):
-            dut.op.value = op
-            await RisingEdge(dut.clk)
-            await ReadOnly()
             value = {model.DIV: quotient, model.ISQRT: scale}.get(op, 0)
+            found = await one(dut, op, size, rng.getrandbits(BITS), rng.getrandbits(BITS), sides)
             # MAX with itself: only saturation.
-            word = value & ONES
             lane = min(2 ** (BITS - 1) - 1, max(-(2 ** (BITS - 1)), value))
             expected = int(model.operate(model.MAX, size, [lane], [lane & ONES], BITS)[0])
-            assert dut.result.value.to_signed() == expected, f"op {op}, size {size}: {word:#x}"
-            await RisingEdge(dut.clk)
+            assert found == expected, f"op {op}, size {size}: {value:#x}"
+
+
+@cocotb.test()
+async def forwards(dut: Any) -> None:
+    """FORWARD is what was kept last, of the first stage or the last one, as either operand; else the operands are."""
+    await begin(dut)
+    rng = random.Random(6)
+    kept = 0
+
+    def number() -> int:
+        return rng.choice((rng.choice(model.corners(BITS)), rng.randrange(-300, 300)))
+
+    for n in range(600):
+        op, size = rng.choice(ONE_CYCLE), rng.choice(model.SIZES)
+        a, b = number(), number()
+        flags = {"forward_a": rng.randrange(2), "forward_b": rng.randrange(2)}
+        keep = rng.choice(("keep_first", "keep_last", ""))
+        x, y = (kept if flags[f"forward_{name}"] else value for name, value in (("a", a), ("b", b)))
+        wide = int(model.operate(op, model.WIDE, [x], [y & ONES], BITS)[0])
+        expected = int(model.operate(op, size, [x], [y & ONES], BITS)[0])
+        if op == model.MUL and keep == "keep_first":
+            keep = ""  # its product is not there yet
+        found = await one(dut, op, size, a, b, flags, keep)
+        assert found == expected, f"{n}: {(op, size, x, y)}: not {expected}"
+        kept = wide if keep == "keep_first" else expected if keep else kept

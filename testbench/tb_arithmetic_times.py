@@ -34,6 +34,7 @@ from ohmweave.testbench.arithmetic_model import (
     NETWORK,
     RESULT,
     SIDE,
+    SUB,
     U4,
     WIDE,
     WINDOW,
@@ -49,7 +50,9 @@ from ohmweave.testbench.lockstep import fields
 from ohmweave.testbench.stream import PACES, StreamSink, StreamSource, start
 
 #: Cycles from `clear` on in which the head of the only program is looked at.
-BEGINS = 2
+BEGINS = 3
+#: From a body's first cycle to the first operands, and from operands to what is sent.
+OPERANDS, SENT = 3, 5
 
 
 def cycles(transfers: Transfers, name: str) -> list[int]:
@@ -65,7 +68,7 @@ def post_program(length: int, result: int, last: int = NETWORK, op: int = ADD) -
     """`length` instructions that depend on each other; number `result` names RESULT, the last one writes."""
     return [
         a_type(op if n == 0 else ADD, RESULT if n == result else FORWARD, K[0] if n % 2 else FORWARD,
-               size=U4 if last == BUFFER else WIDE, des=last if n == length - 1 else 0)
+               size=U4 if last == BUFFER and n == length - 1 else WIDE, des=last if n == length - 1 else 0)
         for n in range(length)
     ]  # fmt: skip
 
@@ -81,15 +84,19 @@ async def latency_and_throughput(dut: Any) -> None:
             for head in (0, 1):
                 program = [n_type(U4, LANES)] * head + post_program(length, result)
                 case = data.case(channels=LANES, pixels=4, frames=2, post=program)
-                found = await tb.run(case)
-                taken, sent = cycles(found, "result"), cycles(found, "out")
-                # The program's head is looked at before, whether it is an N-type or not.
-                assert taken[0] == BEGINS + 2 + result, f"{length}, {result}: {taken}"
-                assert [out - took for took, out in zip(taken, sent, strict=True)] == [length - result] * len(
-                    taken
-                )
-                assert steps(taken) == {length + max(0, result + 3 - length)}
-    for op, extra in ((DIV, 3), (ISQRT, 7)):
+                for more in (False, True):
+                    found = await tb.run(case, more=more)
+                    taken, sent = cycles(found, "result"), cycles(found, "out")
+                    # The program's head is looked at before, whether it is an N-type or not.
+                    assert taken[0] == BEGINS + OPERANDS + result, f"{length}, {result}: {taken}"
+                    passes = {out - took for took, out in zip(taken, sent, strict=True)}
+                    assert passes == {length - 1 - result + SENT}
+                    if more:
+                        two = {b - a for a, b in zip(taken[:-3], taken[2:-1], strict=True)}
+                        assert two == {max(2 * length, result + 4)}, f"{length}, {result}: {taken}"
+                    else:
+                        assert steps(taken) == {max(length, result + 4)}
+    for op, extra in ((DIV, 27), (ISQRT, 25)):
         program = [
             a_type(op, RESULT, *([K[0]] if op == DIV else [])),
             *[a_type(ADD, FORWARD, K[0])] * 3,
@@ -97,6 +104,7 @@ async def latency_and_throughput(dut: Any) -> None:
         ]
         found = await tb.run(data.case(channels=LANES, pixels=4, frames=1, post=program))
         assert steps(cycles(found, "result")) == {5 + extra}
+        assert cycles(found, "out")[0] - cycles(found, "result")[0] == 4 + extra + SENT
     for vectors in range(1, VECTORS + 1):
         for pixels in (1, 4, 9):
             program = [a_type(MAX, FORWARD, WINDOW, batch=EACH), a_type(ADD, des=NETWORK)]
@@ -110,10 +118,42 @@ async def latency_and_throughput(dut: Any) -> None:
             )
             found = await tb.run(case)
             body = pixels + 1
-            assert steps(cycles(found, "window")) == {body * vectors + 1}
+            assert steps(cycles(found, "window")) == {body * vectors + 2}
             sent = cycles(found, "out")
             assert steps(sent[:vectors]) <= {body}
-            assert sent[0] == BEGINS + 2 + body
+            assert sent[0] == BEGINS + OPERANDS + body - 1 + SENT
+
+
+@cocotb.test()
+async def waits_for_results(dut: Any) -> None:
+    """Cycles of FORWARD and of registers that come from the last stage, with others between; the latest counts."""
+    tb = TB(dut)
+    await start(dut)
+    data = Data(7)
+    other = a_type(MAX, K[0], K[0], forward=0)
+    for between in range(6):
+        for first, second, least in (
+            (a_type(ADD, RESULT), a_type(ADD, FORWARD, K[0], des=NETWORK), 1),
+            (a_type(MUL, RESULT, K[1]), a_type(ADD, FORWARD, K[0], des=NETWORK), 4),
+            (a_type(ADD, RESULT, size=U4), a_type(SUB, K[0], FORWARD, des=NETWORK), 4),
+            (a_type(ADD, RESULT, des=R[1]), a_type(ADD, R[1], K[0], des=NETWORK), 5),
+            (a_type(MUL, RESULT, K[1], des=R[1]), a_type(SUB, K[0], R[1], des=NETWORK), 5),
+            # Another register, and no one's FORWARD.
+            (a_type(MUL, RESULT, K[1], des=R[1], forward=0), a_type(SUB, K[0], R[2], des=NETWORK), 1),
+            (a_type(MUL, RESULT, K[1]), a_type(ADD, K[0], des=NETWORK), 1),
+        ):
+            case = data.case(channels=LANES, pixels=4, frames=1, post=[first, *[other] * between, second])
+            found = await tb.run(case)
+            passes = {
+                out - took for took, out in zip(cycles(found, "result"), cycles(found, "out"), strict=True)
+            }
+            assert passes == {max(least, between + 1) + SENT}, f"{between}, {least}: {passes}"
+    # FORWARD of an operation that was kept later does not wait for, or become, what comes later of one before it.
+    program = [
+        a_type(MUL, RESULT, K[1], size=U4), a_type(ADD, K[0], K[0]), a_type(ADD, FORWARD, K[0], des=NETWORK)
+    ]  # fmt: skip
+    found = await tb.run(data.case(channels=LANES, pixels=4, frames=1, post=program))
+    assert cycles(found, "out")[0] - cycles(found, "result")[0] == 2 + SENT
 
 
 @cocotb.test()
@@ -130,9 +170,12 @@ async def pixels_to_the_buffer(dut: Any) -> None:
                 found = await tb.run(case, pace)
                 if pace == PACES[0] and channels <= LANES:
                     taken = cycles(found, "result")
-                    pairs = {b - a for a, b in zip(taken[2:], taken[4:], strict=False)}
-                    assert pairs == {max(2 * max(length, 3), length + 4)}, pairs
-                    assert found["pixel"][0][0] == taken[0] + length + 1
+                    fours = {b - a for a, b in zip(taken[4:], taken[8:], strict=False)}
+                    assert fours == {max(4 * max(length, 4), length + 9)}, fours
+                    assert found["pixel"][0][0] == taken[0] + length + SENT
+                    taken = cycles(await tb.run(case, more=True), "result")
+                    fours = {b - a for a, b in zip(taken[4:], taken[8:], strict=False)}
+                    assert fours == {max(4 * length, 8, length + 9)}, fours
 
 
 class Pooled:
@@ -217,7 +260,7 @@ async def convolution_and_pooling(dut: Any) -> None:
             windows_a_frame=4,
             window_pixels=9,
             post=[a_type(ADD, RESULT, K[0]), a_type(MUL, FORWARD, K[1], size=U4, des=BUFFER)],
-            pool=[a_type(MAX, FORWARD, WINDOW, batch=EACH, size=U4, des=NETWORK)],
+            pool=[a_type(MAX, FORWARD, WINDOW, batch=EACH, des=NETWORK)],
         )
         taken = await pooled(tb, case, 4, room=2, interval=12)
         late = [cycle - 12 * n for n, cycle in enumerate(taken)]

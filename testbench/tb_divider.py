@@ -11,28 +11,30 @@ from ohmweave.testbench.stream import parameters, reset, start
 
 BITS = parameters()["bits"]
 ONES = (1 << BITS) - 1
-STEPS = 4
+PHASES = ("first", "check", *24 * ["step"], "round")
 
 
 async def begin(dut: Any) -> None:
-    for name in ("step", "first", "a", "b"):
+    for name in (*PHASES, "a", "b"):
         getattr(dut, name).value = 0
     await start(dut)
 
 
 async def quotient(dut: Any, a: int, b: int, pause: int = 0) -> int:
-    """One division, with `pause` cycles between its steps."""
-    for step in range(STEPS):
-        dut.step.value, dut.first.value = 1, step == 0
-        # The operands are there in the first step only.
-        dut.a.value, dut.b.value = (a & ONES, b & ONES) if step == 0 else (~a & ONES, 3)
-        if step == STEPS - 1:
-            await ReadOnly()
-            value = dut.quotient.value.to_signed()
+    """One division, with `pause` cycles between its phases."""
+    for phase in PHASES:
+        port = getattr(dut, phase)
+        port.value = 1
+        # The operands are there in the first cycle only.
+        dut.a.value, dut.b.value = (a & ONES, b & ONES) if phase == "first" else (~a & ONES, 3)
         await RisingEdge(dut.clk)
-        dut.step.value = 0
+        port.value = 0
         for _ in range(pause):
             await RisingEdge(dut.clk)
+    for _ in range(1 + pause):  # it stays
+        await ReadOnly()
+        value = dut.quotient.value.to_signed()
+        await RisingEdge(dut.clk)
     return value
 
 
@@ -79,7 +81,7 @@ async def halves(dut: Any) -> None:
 
 @cocotb.test()
 async def random_operands(dut: Any) -> None:
-    """Operands of every magnitude, with and without pauses between the steps."""
+    """Operands of every magnitude, with and without pauses between the phases."""
     await begin(dut)
     rng = random.Random(3)
     for n in range(1500):
@@ -91,13 +93,13 @@ async def random_operands(dut: Any) -> None:
 async def starts_over(dut: Any) -> None:
     """A division that was given up, or reset, leaves nothing behind."""
     await begin(dut)
-    for steps in range(1, STEPS):
+    for count in range(1, len(PHASES)):
         for resets in (False, True):
-            dut.step.value, dut.first.value, dut.a.value, dut.b.value = 1, 1, ONES, 5
-            for _ in range(steps):
+            dut.a.value, dut.b.value = ONES, 5
+            for phase in PHASES[:count]:
+                getattr(dut, phase).value = 1
                 await RisingEdge(dut.clk)
-                dut.first.value = 0
-            dut.step.value = 0
+                getattr(dut, phase).value = 0
             if resets:
                 await reset(dut)
             await check(dut, 1000, 7)

@@ -11,28 +11,40 @@ from ohmweave.testbench.stream import parameters, reset, start
 
 BITS = parameters()["bits"]
 ONES = (1 << BITS) - 1
-STEPS = 6
+#: Each cycle's port, and the level of normalisation.
+PHASES = [
+    ("first", 0),
+    *(("normalise", level) for level in (4, 3, 2, 1, 0)),
+    ("prepare", 0),
+    *18 * [("step", 0)],
+]
 
 
 async def begin(dut: Any) -> None:
-    for name in ("start", "step", "finish", "a"):
+    for name in ("first", "normalise", "level", "prepare", "step", "a"):
         getattr(dut, name).value = 0
     await start(dut)
 
 
-async def root(dut: Any, x: int, pause: int = 0) -> int:
-    """The scale of one number, with `pause` cycles between its eight."""
-    for name in ("start", *STEPS * ["step"], "finish"):
+async def phases(dut: Any, x: int, count: int, pause: int = 0) -> None:
+    """The first cycles of a root, with `pause` cycles after each."""
+    for name, level in PHASES[:count]:
         port = getattr(dut, name)
-        port.value = 1
-        dut.a.value = x & ONES if name == "start" else ~x & ONES
-        if name == "finish":
-            await ReadOnly()
-            value = int(dut.scale.value)
+        port.value, dut.level.value = 1, level
+        dut.a.value = x & ONES if name == "first" else ~x & ONES
         await RisingEdge(dut.clk)
         port.value = 0
         for _ in range(pause):
             await RisingEdge(dut.clk)
+
+
+async def root(dut: Any, x: int, pause: int = 0) -> int:
+    """The scale of one number."""
+    await phases(dut, x, len(PHASES), pause)
+    for _ in range(1 + pause):  # it stays
+        await ReadOnly()
+        value = int(dut.scale.value)
+        await RisingEdge(dut.clk)
     return value
 
 
@@ -70,19 +82,11 @@ async def random_operands(dut: Any) -> None:
 
 @cocotb.test()
 async def starts_over(dut: Any) -> None:
-    """A root that was given up, or reset, leaves nothing behind; unless it is asked for, the scale is 0."""
+    """A root that was given up, or reset, leaves nothing behind."""
     await begin(dut)
-    for steps in range(STEPS + 1):
+    for count in range(1, len(PHASES)):
         for resets in (False, True):
-            dut.start.value, dut.a.value = 1, 12345
-            await RisingEdge(dut.clk)
-            dut.start.value, dut.step.value = 0, 1
-            for _ in range(steps):
-                await RisingEdge(dut.clk)
-            dut.step.value = 0
-            await ReadOnly()
-            assert dut.scale.value == 0
-            await RisingEdge(dut.clk)
+            await phases(dut, 12345, count)
             if resets:
                 await reset(dut)
             await check(dut, 99)

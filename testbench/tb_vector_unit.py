@@ -2,53 +2,96 @@
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import cocotb
-from cocotb.triggers import ReadOnly, RisingEdge
+from cocotb.triggers import ReadOnly, RisingEdge, Timer
 
 from ohmweave.testbench import lane_model as model
 from ohmweave.testbench.lockstep import fields, pack, transfer
-from ohmweave.testbench.stream import PACES, StreamSource, parameters, reset, start
+from ohmweave.testbench.stream import PACES, StreamSink, StreamSource, parameters, reset, start
 
 P = parameters()
 BITS, LANES = P["bits"], P["lanes"]
 VECTOR = BITS * LANES
+TAG = 3
 
 
-def request(op: int, size: int, a: Sequence[int], b: Sequence[int]) -> int:
-    return pack([*((x, BITS) for x in a), *((y, BITS) for y in b), (op, 4), (size, 2)])
+class Request(NamedTuple):
+    """One operation; `first`, `second`: FORWARD instead of an operand; `keep`: its result is FORWARD."""
+
+    op: int
+    size: int
+    a: Sequence[int]
+    b: Sequence[int]
+    first: int = 0
+    second: int = 0
+    keep: int = 0
+    tag: int = 0
+
+    def word(self) -> int:
+        return pack(
+            [
+                *((x, BITS) for x in self.a), *((y, BITS) for y in self.b), (self.first, 1), (self.second, 1),
+                (self.op, 4), (self.size, 2), (self.keep, 1), (self.tag, TAG),
+            ]
+        )  # fmt: skip
+
+    @property
+    def late(self) -> bool:
+        return self.op == model.MUL or self.size != model.WIDE
 
 
-def expected(word: int) -> int:
-    """The result of a request, as a word."""
-    op, size = word >> 2 * VECTOR & 15, word >> 2 * VECTOR + 4
-    a = model.signed(model.lanes(fields(word, BITS, LANES)), BITS)
-    values = model.operate(op, size, a, fields(word >> VECTOR, BITS, LANES), BITS)
-    return pack((int(value), BITS) for value in values)
+def unpack(word: int) -> Request:
+    rest = word >> 2 * VECTOR
+    return Request(
+        rest >> 2 & 15, rest >> 6 & 3, fields(word, BITS, LANES), fields(word >> VECTOR, BITS, LANES), rest & 1,
+        rest >> 1 & 1, rest >> 8 & 1, rest >> 9,
+    )  # fmt: skip
+
+
+def results(requests: Sequence[Request]) -> list[int]:
+    """What comes out, in order, with FORWARD as the last that was kept."""
+    found = []
+    kept = [0] * LANES
+    for each in requests:
+        a, b = (kept if forward else x for forward, x in ((each.first, each.a), (each.second, each.b)))
+        words = [y % 2**BITS for y in b]
+        lanes = model.operate(each.op, each.size, model.signed(model.lanes(a), BITS), words, BITS)
+        values = [int(value) for value in lanes]
+        kept = values if each.keep else kept
+        found.append(pack([*((value, BITS) for value in values), (each.tag, TAG)]))
+    return found
 
 
 class VectorUnitModel:
-    """One request at a time; its result n cycles later."""
+    """Which request is in which stage."""
 
-    def __init__(self) -> None:
-        self.left = 0
+    def __init__(self, expected: Sequence[int]) -> None:
+        self.expected = list(expected)[::-1]
+        # Request of each stage, and the result that waits.
+        self.stages: list[Request | None] = [None] * model.STAGES
         self.shown: int | None = None
-        self.pending = 0
+        self.left = 0
 
     def cycle(self, word: int | None, ready: bool) -> tuple[bool, int | None]:
-        shown, busy = self.shown, self.left > 0
-        accepted = not busy and (shown is None or ready)
-        if ready:
-            self.shown = None
+        shown = self.shown
+        moves = shown is None or ready
+        first = self.stages[0]
+        ends = moves and self.left == 0
+        accepted = ends or (moves and first is None)
+        if moves:
+            self.shown = self.expected.pop() if self.stages[-1] else None
+            self.stages[1:] = [first if ends else None, *self.stages[1:-1]]
+            if ends:
+                self.stages[0] = None
+        self.left = max(0, self.left - 1)
         if accepted and word is not None:
-            self.pending = expected(word)
-            self.left = model.CYCLES.get(word >> 2 * VECTOR & 15, 1)
-        if self.left:
-            self.left -= 1
-            if not self.left:
-                self.shown = self.pending
+            request = unpack(word)
+            self.stages[0] = request
+            self.left = model.CYCLES.get(request.op, 1) - 1
         return accepted, shown
 
 
@@ -61,6 +104,40 @@ def ports(dut: Any) -> Any:
     )
 
 
+async def check(
+    dut: Any, requests: Sequence[Request], pace: tuple[float, float] = PACES[0]
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Transfers of requests none of which names a FORWARD that is late, and of their results."""
+    expected = results(requests)
+    words = [each.word() for each in requests]
+    return await transfer(ports(dut), words, expected, VectorUnitModel(expected), pace=pace)
+
+
+async def chain(dut: Any, requests: Sequence[Request], rng: random.Random, stall: float) -> list[int]:
+    """Requests that wait until FORWARD is there; gives the cycles that they are taken in."""
+    sink = StreamSink(dut, "result", stall=stall, seed=rng.randrange(1 << 20))
+    expected = results(requests)
+    take = cocotb.start_soon(sink.run(len(expected), cycles=1 << 20))
+    cycle, times = 0, []
+    for each in requests:
+        dut.request__payload.value = each.word()
+        while True:
+            await ReadOnly()
+            waits = bool(dut.late.value) and (each.first or each.second)
+            ready = bool(dut.request__ready.value)
+            await Timer(1, "ns")
+            dut.request__valid.value = not waits
+            await RisingEdge(dut.clk)
+            cycle += 1
+            if ready and not waits:
+                times.append(cycle)
+                break
+        dut.request__valid.value = 0
+    await take
+    assert [word for _, word in sink.taken] == expected
+    return times
+
+
 async def begin(dut: Any) -> None:
     dut.clear.value = 0
     dut.request__valid.value = 0
@@ -69,7 +146,7 @@ async def begin(dut: Any) -> None:
     await start(dut)
 
 
-def random_request(rng: random.Random, op: int | None = None) -> int:
+def random_request(rng: random.Random, op: int | None = None, **values: int) -> Request:
     """Every lane of another magnitude, one in four at an end of something."""
 
     def number() -> int:
@@ -80,7 +157,8 @@ def random_request(rng: random.Random, op: int | None = None) -> int:
     a, b = ([number() for _ in range(LANES)] for _ in range(2))
     if rng.random() < 0.5:
         b = [model.scale(rng.getrandbits(16), rng.randint(-16, 47)) for _ in range(LANES)]
-    return request(rng.choice(model.OPS) if op is None else op, rng.choice(model.SIZES), a, b)
+    op = rng.choice(model.OPS) if op is None else op
+    return Request(op, rng.choice(model.SIZES), a, b, **{"tag": rng.getrandbits(TAG)} | values)
 
 
 @cocotb.test()
@@ -89,10 +167,10 @@ async def random_traffic(dut: Any) -> None:
     await begin(dut)
     rng = random.Random(1)
     for pace in PACES:
-        words = [random_request(rng) for _ in range(P["requests"])]
-        words += [random_request(rng, op) for op in (0, 9, 15)]
+        requests = [random_request(rng, keep=rng.randrange(2)) for _ in range(P["requests"])]
+        requests += [random_request(rng, op) for op in (0, 9, 15)]
         await reset(dut)
-        await transfer(ports(dut), words, [expected(word) for word in words], VectorUnitModel(), pace=pace)
+        await check(dut, requests, pace)
 
 
 @cocotb.test()
@@ -100,41 +178,64 @@ async def every_operation_and_size(dut: Any) -> None:
     """Each operation in each format, after each other operation."""
     await begin(dut)
     rng = random.Random(2)
-    words = []
+    ends = model.corners(BITS)
+    requests = []
     for op in model.OPS:
         for before in model.OPS:
-            words += [random_request(rng, before), random_request(rng, op)]
-    words += [
-        request(op, size, *([rng.choice(model.corners(BITS)) for _ in range(LANES)] for _ in "ab"))
+            requests += [random_request(rng, before), random_request(rng, op)]
+    requests += [
+        Request(op, size, [rng.choice(ends) for _ in range(LANES)], [rng.choice(ends) for _ in range(LANES)])
         for op in model.OPS
         for size in model.SIZES
     ]
-    await transfer(ports(dut), words, [expected(word) for word in words], VectorUnitModel(), pace=PACES[0])
+    await check(dut, requests)
+
+
+@cocotb.test()
+async def forwarding(dut: Any) -> None:
+    """Results that are operands of the next, of every operation and format, some of them kept, with stalls."""
+    await begin(dut)
+    rng = random.Random(5)
+    for stall in (0.0, 0.5):
+        requests = []
+        for _ in range(6 * P["requests"]):
+            op = rng.choice(
+                [model.ADD, model.SUB, model.MUL, model.MAX, model.MIN, model.RELU] * 6 + [*model.OPS]
+            )
+            size = rng.choice((0, 1, 2, *[model.WIDE] * 4))
+            flags = {name: rng.random() < 0.4 for name in ("first", "second", "keep")}
+            requests.append(random_request(rng, op, **flags)._replace(size=size))
+        await reset(dut)
+        await chain(dut, requests, rng, stall)
 
 
 @cocotb.test()
 async def latency_and_throughput(dut: Any) -> None:
-    """1, 4 and 8 cycles to a result, and from one request to the next."""
+    """n + 4 cycles to a result, n from one request to the next, and to one that names FORWARD n or n + 3."""
     await begin(dut)
     rng = random.Random(3)
     for op in model.OPS:
-        words = [random_request(rng, op) for _ in range(5)]
         await reset(dut)
-        taken, sent = await transfer(
-            ports(dut), words, [expected(word) for word in words], VectorUnitModel(), pace=PACES[0]
-        )
+        taken, sent = await check(dut, [random_request(rng, op) for _ in range(5)])
         cycles = model.CYCLES.get(op, 1)
         assert [cycle for cycle, _ in taken] == [cycles * n for n in range(5)]
-        assert [cycle for cycle, _ in sent] == [cycles * n for n in range(1, 6)]
+        assert [cycle for cycle, _ in sent] == [cycles * n + cycles + 4 for n in range(5)]
+        for size in model.SIZES:
+            await reset(dut)
+            requests = [random_request(rng, op, first=n > 0, keep=1)._replace(size=size) for n in range(5)]
+            times = await chain(dut, requests, rng, 0.0)
+            late = 3 if requests[0].late else 0
+            assert [after - before for before, after in pairwise(times)] == [cycles + late] * 4
 
 
 async def interrupt(dut: Any, signal: Any) -> None:
     """Stop every operation after each number of cycles, with the result waiting, too; then work as ever."""
     rng = random.Random(4)
-    for op in (model.ADD, model.DIV, model.ISQRT):
-        for after in range(1, model.CYCLES.get(op, 1) + 3):
+    for op in (model.ADD, model.MUL, model.DIV, model.ISQRT):
+        for after in range(1, model.CYCLES.get(op, 1) + model.STAGES + 2):
             dut.result__ready.value = 0
-            feed = cocotb.start_soon(StreamSource(dut, "request").run([random_request(rng, op)]))
+            request = random_request(rng, op, keep=1)
+            feed = cocotb.start_soon(StreamSource(dut, "request").run([request.word()]))
             for _ in range(after):
                 await RisingEdge(dut.clk)
             feed.cancel()
@@ -144,10 +245,9 @@ async def interrupt(dut: Any, signal: Any) -> None:
             signal.value = 0
             await ReadOnly()
             assert not dut.result__valid.value
+            assert not dut.late.value
             await RisingEdge(dut.clk)
-            words = [random_request(rng) for _ in range(3)]
-            results = [expected(word) for word in words]
-            await transfer(ports(dut), words, results, VectorUnitModel(), pace=PACES[3])
+            await check(dut, [random_request(rng) for _ in range(3)], PACES[3])
 
 
 @cocotb.test()
@@ -167,22 +267,21 @@ async def cleared_in_the_middle(dut: Any) -> None:
 async def sweep(dut: Any, op: int, pairs: Sequence[tuple[int, int]]) -> None:
     """One operation on many pairs of operands, as fast as it goes; without lockstep, which would take long."""
     dut.result__ready.value = 1
-    dut.request__valid.value = 1
+    requests = []
     for first in range(0, len(pairs), LANES):
         some = [*pairs[first : first + LANES]]
         some += [(1, 1)] * (LANES - len(some))
-        word = request(op, model.WIDE, [a for a, _ in some], [b for _, b in some])
-        dut.request__payload.value = word
-        for _ in range(model.CYCLES[op]):
+        requests.append(Request(op, model.WIDE, [a for a, _ in some], [b for _, b in some]))
+    feed = cocotb.start_soon(StreamSource(dut, "request").run([each.word() for each in requests]))
+    for each, expected in zip(requests, results(requests), strict=True):
+        while True:
+            await ReadOnly()
+            if dut.result__valid.value:
+                break
             await RisingEdge(dut.clk)
-        await ReadOnly()
-        assert dut.result__valid.value
-        found = fields(int(dut.result__payload.value), BITS, LANES)
-        for (a, b), result in zip(some, fields(expected(word), BITS, LANES), strict=True):
-            assert found.pop(0) == result, f"operation {op} on {a} and {b}"
-        # The next request is taken in the cycle in which the result is.
-        await cocotb.triggers.Timer(1, "ns")
-    dut.request__valid.value = 0
+        assert int(dut.result__payload.value) == expected, f"operation {op} on {each.a} and {each.b}"
+        await RisingEdge(dut.clk)
+    await feed
 
 
 @cocotb.test(skip=not P["exhaustive"])

@@ -18,9 +18,12 @@ from ohmweave.rtl.arithmetic.sequencer import Sequencer
 from ohmweave.rtl.decoder import Decoder
 from ohmweave.rtl.encoding import class_of
 from ohmweave.rtl.fault import ErrorLayout
-from ohmweave.rtl.isa import WORD_BITS, Batch, Class, Destination, Format, Half, Operand, When
+from ohmweave.rtl.isa import WORD_BITS, Batch, Class, Destination, Half, Operand, When
 
 __all__ = ["Controller", "one_of"]
+
+#: Fields of an N-type that say what is sent from then on.
+FORM = ("size", "fuse", "channels")
 
 
 def one_of(value: Value, members: Iterable[int]) -> Value:
@@ -31,8 +34,9 @@ def one_of(value: Value, members: Iterable[int]) -> Value:
 class Controller(Component):
     """Fetches instructions (`Sequencer`), decodes them, and hands the A-types on to the lanes.
 
-    An instruction is fetched in cycle c, decoded in c + 1 and offered at `issue` from c + 2 on. `load` shows in the
-    cycle before what will be offered, so that registers, constants and the window's pixel are read meanwhile.
+    An instruction is fetched in cycle c, decoded in c + 1, executed in c + 2 and offered at `issue` from c + 3 on.
+    `load` shows in the cycle before what will be offered, so that registers, constants and the window's pixel are read
+    meanwhile.
 
     - `batch` WINDOW: the instruction is issued once for each pixel of the window, a cycle each; the first time
       FORWARD is 0, then it is what the time before gave, whatever `forward` says; only the last time takes vectors
@@ -55,15 +59,15 @@ class Controller(Component):
     Ports: `config`; `fetch`, `index`: read this place of the table, `word`: what was read; `result`, `window`: one
     waits; `result_src`: the buffer that the result comes from; `result_more`: another waits behind it; `result_taken`,
     `pixel_taken`: the half takes a vector, the buffer a pixel; `take_result`, `take_window`: the controller takes one;
-    `load`: valid, src, with, vector, row, count and pixel (of the window) of what `issue` has next; `issue`; `busy`: a
-    body, or an instruction of one, is under way; `wants_window`: the instruction being decoded names WINDOW; `error`.
+    `load`: src, with, vector, row, count and pixel (of the window) of what `issue` has next,
+    if `load_valid`; `issue`; `busy`: a
+    body, or an instruction of one, is under way; `wants_window`: the instruction being executed names WINDOW; `error`.
     """
 
     def __init__(self, *, params: PEParams):
         self._params = params
         load = data.StructLayout(
             {
-                "valid": 1,
                 "src": Operand,
                 "with": Operand,
                 "vector": range(params.vectors),
@@ -87,6 +91,7 @@ class Controller(Component):
                 "take_window": Out(1),
                 "pixel_taken": In(1),
                 "load": Out(load),
+                "load_valid": Out(1),
                 "issue": Out(stream.Signature(IssueLayout(params))),
                 "busy": Out(1),
                 "wants_window": Out(1),
@@ -98,8 +103,13 @@ class Controller(Component):
         m = Module()
         m.submodules.sequencer = sequencer = Sequencer(params=self._params)
         m.submodules.decoder = decoder = Decoder(half=Half.ARITHMETIC)
-        valid = Signal()
-        place = Signal(PlaceLayout(self._params))
+        # What is decoded, and what is executed.
+        decoding, valid = Signal(), Signal()
+        next_place, place = Signal(PlaceLayout(self._params)), Signal(PlaceLayout(self._params))
+        a = Signal(decoder.a.shape())
+        form_fields = [field for field in class_of(Class.N).fields if field.name in FORM]
+        told = Signal(data.StructLayout({field.name: field.values or field.width for field in form_fields}))
+        known, arithmetic, format_ = Signal(), Signal(), Signal()
         pixel = Signal(range(MAX_WINDOW_PIXELS))
         # What the body has done so far.
         past = Signal(data.StructLayout({"forward": 1, "result": 1, "buffer": 1, "window": 1}))
@@ -107,10 +117,8 @@ class Controller(Component):
         with m.If(~place.begin):
             m.d.comb += so_far.eq(past)
 
-        a = decoder.a
-        arithmetic = decoder.kind == Class.A
         # Only then: two names of the same bits would be a feedback to CXXRTL, and nothing could sleep.
-        with m.If(valid):
+        with m.If(decoding):
             m.d.comb += decoder.word.eq(self.word)
         names_result = _names(a, Operand.RESULT)
         names_window = _names(a, Operand.WINDOW)
@@ -128,8 +136,9 @@ class Controller(Component):
         final = Signal()
         done = Signal()
         free = Signal()
+        advance = Signal()
         m.d.comb += [
-            legal.eq(decoder.legal & ~(arithmetic & misplaced)),
+            legal.eq(known & ~(arithmetic & misplaced)),
             execute.eq(arithmetic & ~place.probe & ((a.when == When.ALWAYS) | place.last_pixel)),
             free.eq(~self.issue.valid | self.issue.ready),
             go.eq(valid & (legal | place.probe) & (~execute | (free & (~names_window | self.window)))),
@@ -173,29 +182,40 @@ class Controller(Component):
             sequencer.result_taken.eq(self.result_taken | self.take_result),
             sequencer.window_taken.eq(self.take_window),
             sequencer.pixel_taken.eq(self.pixel_taken),
-            sequencer.ready.eq((~valid | done) & ~self.error.valid),
+            advance.eq(decoding & (~valid | done) & ~self.error.valid),
+            sequencer.ready.eq((~decoding | ~valid | done) & ~self.error.valid),
             self.fetch.eq(sequencer.valid),
             self.index.eq(sequencer.place.index),
-            self.busy.eq(sequencer.running | valid | self.issue.valid),
+            self.busy.eq(sequencer.running | decoding | valid | self.issue.valid),
         ]
         with m.If(done):
             m.d.sync += valid.eq(0)
+        with m.If(advance):
+            m.d.sync += [
+                decoding.eq(0),
+                valid.eq(1),
+                place.eq(next_place),
+                known.eq(decoder.legal),
+                arithmetic.eq(decoder.kind == Class.A),
+                format_.eq(decoder.kind == Class.N),
+                a.eq(decoder.a),
+                # Not `decoder.n`: two names of the same bits are a feedback to CXXRTL, which costs much time.
+                *(
+                    Value.cast(told[field.name]).eq(self.word[field.low : field.low + field.width])
+                    for field in form_fields
+                ),
+            ]
         with m.If(sequencer.valid):
-            m.d.sync += [valid.eq(1), place.eq(sequencer.place)]
+            m.d.sync += [decoding.eq(1), next_place.eq(sequencer.place)]
 
         # The N-types, one for each program.
         formats = []
         for program in range(2):
-            layout = {"valid": 1, "size": Format, "fuse": 1, "channels": CHANNEL_BITS}
-            form = Signal(data.StructLayout(layout), name=("post_format", "pool_format")[program])
+            layout = data.StructLayout({"valid": 1, "fields": told.shape()})
+            form = Signal(layout, name=("post_format", "pool_format")[program])
             skip = Signal(name=("post_skip", "pool_skip")[program])
-            with m.If(done & legal & (decoder.kind == Class.N) & (place.pool == program)):
-                m.d.sync += [form.valid.eq(1)]
-                # Not `decoder.n`: two names of the same bits are a feedback to CXXRTL, which costs much time.
-                for field in class_of(Class.N).fields:
-                    if field.name in layout:
-                        bits = self.word[field.low : field.low + field.width]
-                        m.d.sync += Value.cast(form[field.name]).eq(bits)
+            with m.If(done & legal & format_ & (place.pool == program)):
+                m.d.sync += [form.valid.eq(1), form.fields.eq(told)]
                 with m.If(place.probe & ~place.end):
                     m.d.sync += skip.eq(1)
             m.d.comb += sequencer.skip[program].eq(skip)
@@ -204,7 +224,7 @@ class Controller(Component):
         m.d.comb += form.eq(Mux(place.pool, formats[1], formats[0]))
 
         m.d.comb += [
-            self.load.valid.eq(go & execute),
+            self.load_valid.eq(go & execute),
             self.load.src.eq(a.src),
             self.load["with"].eq(a["with"]),
             self.load.vector.eq(place.vector),
@@ -213,8 +233,8 @@ class Controller(Component):
             self.load.pixel.eq(pixel),
         ]
         with m.If(free):
-            m.d.sync += self.issue.valid.eq(self.load.valid)
-        with m.If(self.load.valid):
+            m.d.sync += self.issue.valid.eq(self.load_valid)
+        with m.If(self.load_valid):
             issue = self.issue.p
             m.d.sync += [
                 issue.op.eq(a.op),
@@ -239,13 +259,13 @@ class Controller(Component):
         """What goes out with a vector. A vector with none of the channels that are sent is not sent."""
         lanes = self._params.alu_lanes
         whole = Mux(place.pool, self.config.pool.last_channel, self.config.post.last_channel)
-        channels = Mux(form.valid, form.channels, whole)
+        channels = Mux(form.valid, form.fields.channels, whole)
         rest = Signal(signed(CHANNEL_BITS + 2))
         out = self.issue.p.out
         m.d.comb += rest.eq(channels - place.vector * lanes)
         m.d.sync += [
-            out.size.eq(Mux(form.valid, form.size, a.size)),
-            out.fuse.eq(form.valid & form.fuse),
+            out.size.eq(Mux(form.valid, form.fields.size, a.size)),
+            out.fuse.eq(form.valid & form.fields.fuse),
             out.count.eq(Mux(rest < lanes, rest, lanes - 1)),
             out.last.eq(place.last_pixel & (rest < lanes)),
         ]

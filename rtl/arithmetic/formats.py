@@ -8,8 +8,8 @@ from ohmweave.params import PEParams
 from ohmweave.rtl.isa import AluOp
 
 __all__ = [
-    "CYCLES", "MAX_MULT", "MAX_SHIFT", "MIN_SHIFT", "MULT_BITS", "QUOTIENT_BITS", "SHIFT_BITS", "ScaleLayout",
-    "VectorLayout", "scale_word",
+    "CYCLES", "MAX_MULT", "MAX_SHIFT", "MIN_SHIFT", "MULT_BITS", "NORMALISING", "QUOTIENT_BITS", "ROOT_BITS",
+    "SHIFT_BITS", "STAGES", "ScaleLayout", "VectorLayout", "scale_word",
 ]  # fmt: skip
 
 MULT_BITS = 16
@@ -20,8 +20,17 @@ MIN_SHIFT, MAX_SHIFT = -16, 47
 #: A quotient is at most 2^QUOTIENT_BITS, of either sign.
 QUOTIENT_BITS = 24
 
-#: Cycles from taking a request to its result, and until the next request is taken.
-CYCLES = {op: {AluOp.DIV: 4, AluOp.ISQRT: 8}.get(op, 1) for op in AluOp}
+#: Stages of the lanes.
+STAGES = 4
+#: Bits of a root after its leading one: those of a multiplier, and some to round by.
+ROOT_BITS = 18
+#: Cycles that take 1, 2, 4, 8, 16 pairs of leading zeros away.
+NORMALISING = 5
+#: Cycles in the first stage. A division takes the magnitudes, compares, finds the bits, compares, rounds; a root
+#: takes the operand, normalises, prepares, finds the bits, rounds.
+CYCLES = {
+    op: {AluOp.DIV: QUOTIENT_BITS + 4, AluOp.ISQRT: ROOT_BITS + NORMALISING + 3}.get(op, 1) for op in AluOp
+}
 
 
 class ScaleLayout(data.StructLayout):

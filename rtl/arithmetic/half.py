@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, ResetInserter, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
@@ -10,7 +10,7 @@ from ohmweave.params import PEParams
 from ohmweave.rtl.arithmetic.constants import CONSTANTS, VectorConstants
 from ohmweave.rtl.arithmetic.controller import Controller, one_of
 from ohmweave.rtl.arithmetic.formats import VectorLayout
-from ohmweave.rtl.arithmetic.layouts import ArithmeticConfig
+from ohmweave.rtl.arithmetic.layouts import ArithmeticConfig, IssueLayout
 from ohmweave.rtl.arithmetic.pixel_builder import PixelBuilder
 from ohmweave.rtl.arithmetic.registers import REGISTERS, VectorRegisters
 from ohmweave.rtl.arithmetic.vector_unit import VectorUnit
@@ -24,6 +24,9 @@ from ohmweave.rtl.netlist import instantiate
 
 __all__ = ["ArithmeticHalf"]
 
+#: What goes through the lanes with an instruction: where its result goes.
+FLIGHT = ("des", "vector", "row", "head", "tail", "count", "out")
+
 
 class ArithmeticHalf(Component):
     """Executes A-type instructions on vectors of `alu_lanes` channels (Re-ReRAM, section IV and V).
@@ -31,9 +34,9 @@ class ArithmeticHalf(Component):
     Two programs stand in its table: `post` runs for every vector of results of the ReRAM half, `pool` for every
     vector of every window of a convolution buffer, to which `post` may send its pixels; or `pool` runs for the results
     of a second layer (`second`), whose windows are what `post` made. The controller
-    (`Controller`: what an instruction means) issues one instruction after the other to the lanes (`VectorUnit`);
-    the result of one is an operand of the next without a cycle between. An instruction that takes a vector from a
-    stream, or sends one, waits for it.
+    (`Controller`: what an instruction means) issues one instruction after the other to the lanes (`VectorUnit`), in
+    whose stages several are at a time. An instruction that takes a vector from a stream waits for it, as for what it
+    reads and those before it have not given yet; one whose result is not taken holds up all behind it.
 
     Parameters
     ----------
@@ -71,17 +74,22 @@ class ArithmeticHalf(Component):
     ----------------------
     With everything there and every output taken:
 
-    - Instruction i = 0, 1, … of a body takes its operands in cycle c + 2 + i, c being the cycle in which the vector or
-      window that starts the body is there and the controller free; what is sent shows at `out` a cycle later. After
-      `clear` the controller is free 1 + p cycles later, having looked at the heads of p programs.
-    - A body of n instructions takes n cycles; one over a window counts as many as the window has pixels, and DIV and
-      ISQRT as many as `VectorUnit` works on them (4, 8).
-    - Between bodies of `post` max(0, r + 3 - n) cycles are lost, r being the number of the instruction that names
-      RESULT: 2 at most, and none where it is the first of three or more. Between the bodies of a window none are
-      lost, after its last one 1.
-    - The body of a pixel's first vector waits until fewer than two pixels are on their way to the buffer. So with
-      one vector a pixel, RESULT in the first instruction, and a buffer that takes every pixel, two pixels take
-      max(2·max(n, 3), n + 4) cycles.
+    - Instruction i = 0, 1, … of a body takes its operands in cycle c + 3 + i + w, c being the cycle in which the vector
+      or window that starts the body is there and the controller free, and w the cycles that it and those before it
+      wait or work longer:
+
+      - DIV 27, ISQRT 25, as `VectorUnit` works on them;
+      - 3 for FORWARD of MUL, or of a result of another format than WIDE, less the instructions between, if any;
+      - 4 for a register that the instruction before writes, less the instructions between, if any.
+
+      What is sent shows at `out` 5 cycles later, after DIV or ISQRT 27 or 25 more. After `clear` the controller is free
+      2 + p cycles later, having looked at the heads of p programs.
+    - A body of n instructions takes n + w cycles; one over a window counts as many as the window has pixels.
+    - A body of n cycles whose instruction in cycle r names RESULT takes max(n, r + 4) cycles, and while another vector
+      waits behind the one that it takes, two take max(2n, r + 4). Between the bodies of a window no cycle is lost,
+      after its last one 2.
+    - The body of a pixel's first vector waits until fewer than four pixels are on their way to the buffer. So with
+      one vector a pixel and a buffer that takes every pixel, four pixels take no less than n + 9 cycles.
     """
 
     def __init__(self, *, params: PEParams):
@@ -124,7 +132,9 @@ class ArithmeticHalf(Component):
         m.submodules.select = select = WindowSelect(params=params)
         controller = held_in_reset("controller", Controller(params=params))
         # A module of its own, asleep in the simulation while no instruction runs.
-        unit = instantiate(m, platform, "unit", "vector_unit", lambda: VectorUnit(params=params))
+        shape = IssueLayout(params)
+        tag = data.StructLayout({field: shape[field].shape for field in FLIGHT})
+        unit = instantiate(m, platform, "unit", "vector_unit", lambda: VectorUnit(params=params, tag=tag))
         m.d.comb += unit.clear.eq(self.clear)
         builder = held_in_reset("builder", PixelBuilder(params=params))
         connect(m, flipped(self.program), table.config)
@@ -149,7 +159,7 @@ class ArithmeticHalf(Component):
 
         # What the next instruction reads, while the present one is executed.
         m.d.comb += [
-            registers.load.eq(load.valid),
+            registers.load.eq(controller.load_valid),
             registers.a_load.eq(one_of(load.src, REGISTER_OPERANDS)),
             registers.b_load.eq(one_of(load["with"], REGISTER_OPERANDS)),
             registers.a_row.eq(load.row * REGISTERS + load.src[:2]),
@@ -158,7 +168,7 @@ class ArithmeticHalf(Component):
         ]
         constant_a, constant_b = (one_of(load[name], CONSTANT_OPERANDS) for name in ("src", "with"))
         m.d.comb += [
-            constants.load.eq(load.valid & (constant_a | constant_b)),
+            constants.load.eq(controller.load_valid & (constant_a | constant_b)),
             constants.load_row.eq(load.row * CONSTANTS + Mux(constant_a, load.src[:2], load["with"][:2])),
             constants.active.eq(issue.valid & (_names(issue.p, *CONSTANT_OPERANDS))),
             constants.count.eq(issue.p.count),
@@ -167,69 +177,60 @@ class ArithmeticHalf(Component):
         m.d.comb += [
             select.groups.eq(self.config.groups),
             select.planes.eq(self.config.planes),
-            select.enable.eq(load.valid & _names(load, Operand.WINDOW)),
+            # Not `load_valid`, which comes late in the cycle.
+            select.enable.eq(controller.wants_window),
             select.window.eq(self.window.payload),
             select.pixel.eq(load.pixel),
             select.vector.eq(load.vector),
             select.count.eq(load.count),
         ]
-        with m.If(select.enable):
+        with m.If(controller.load_valid & _names(load, Operand.WINDOW)):
             m.d.sync += windowed.eq(select.value)
 
-        # One instruction is in the lanes; where its result goes.
-        flight = Signal(
-            data.StructLayout(
-                {
-                    "valid": 1,
-                    "des": Destination,
-                    "forward": 1,
-                    "vector": range(params.vectors),
-                    "row": range(params.vectors),
-                    "head": 1,
-                    "tail": 1,
-                    "count": range(params.alu_lanes),
-                    "out": issue.p.out.shape(),
-                }
-            )
-        )
-        lands = Signal()
-        sends = Signal()
+        # Where what the lanes find goes.
+        flight = unit.result.p.tag
+        values = unit.result.p.values
+        sends, empty = Signal(), Signal()
         m.d.comb += [
             sends.eq(flight.des == Destination.NETWORK),
-            unit.result.ready.eq(flight.valid & (~sends | self.out.ready)),
-            lands.eq(unit.result.valid & unit.result.ready),
-            self.busy.eq(controller.busy | flight.valid),
+            unit.result.ready.eq(~sends | self.out.ready),
+            empty.eq(~unit.result.valid & ~Cat(stage.valid for stage in unit.stages).any()),
+            self.busy.eq(controller.busy | ~empty),
         ]
 
-        # An instruction is executed when its vectors are there and the one before it is done.
-        there = Signal()
+        # An instruction goes to the lanes when its vectors are there, and written what it reads.
         named_result = _names(issue.p, Operand.RESULT)
         named_side = _names(issue.p, Operand.SIDE)
+        there, go = Signal(), Signal()
         m.d.comb += [
-            there.eq((~named_result | self.result.valid) & (~named_side | self.side.valid)),
-            unit.request.valid.eq(issue.valid & there & (~flight.valid | lands)),
+            there.eq(
+                ~Cat(self._writes(stage, issue.p) for stage in unit.stages).any()
+                & ~(unit.late & ~issue.p.zero_forward & _names(issue.p, Operand.FORWARD))
+            ),
+            go.eq(there & (~named_result | self.result.valid) & (~named_side | self.side.valid)),
+            unit.request.valid.eq(issue.valid & go),
             issue.ready.eq(unit.request.valid & unit.request.ready),
             controller.result_taken.eq(issue.ready & issue.p.final & named_result),
             self.result.ready.eq(controller.result_taken | controller.take_result),
             self.side.ready.eq(issue.ready & issue.p.final & named_side),
-            self.needs_side.eq(~flight.valid & issue.valid & named_side),
-            self.needs_window.eq(~flight.valid & ~issue.valid & controller.wants_window),
+            self.needs_side.eq(empty & issue.valid & named_side),
+            self.needs_window.eq(empty & ~issue.valid & controller.wants_window),
         ]
-        forward = Signal(VectorLayout(params))
+        request = unit.request.p
         with m.If(issue.valid):
-            m.d.comb += [unit.request.p.op.eq(issue.p.op), unit.request.p.size.eq(issue.p.size)]
-            for operand, value, register in (
-                (issue.p.src, unit.request.p.a, registers.a),
-                (issue.p["with"], unit.request.p.b, registers.b),
+            m.d.comb += [
+                request.op.eq(issue.p.op),
+                request.size.eq(issue.p.size),
+                request.keep.eq(issue.p.forward),
+            ]
+            m.d.comb += [request.tag[field].eq(issue.p[field]) for field in FLIGHT]
+            for operand, value, forward, register in (
+                (issue.p.src, request.a, request.forward_a, registers.a),
+                (issue.p["with"], request.b, request.forward_b, registers.b),
             ):
                 with m.Switch(operand):
                     with m.Case(Operand.FORWARD):
-                        with m.If(issue.p.zero_forward):
-                            m.d.comb += value.as_value().eq(0)
-                        with m.Elif(flight.valid & flight.forward):
-                            m.d.comb += value.as_value().eq(unit.result.payload.as_value())
-                        with m.Else():
-                            m.d.comb += value.as_value().eq(forward.as_value())
+                        m.d.comb += forward.eq(~issue.p.zero_forward)
                     with m.Case(Operand.RESULT):
                         m.d.comb += value.as_value().eq(self.result.payload.as_value())
                     with m.Case(Operand.SIDE):
@@ -241,36 +242,36 @@ class ArithmeticHalf(Component):
                     with m.Case(*CONSTANT_OPERANDS):
                         m.d.comb += value.as_value().eq(constants.value.as_value())
 
-        with m.If(lands):
-            m.d.sync += flight.valid.eq(0)
-            with m.If(flight.forward):
-                m.d.sync += forward.eq(unit.result.payload)
-        with m.If(issue.ready):
-            m.d.sync += flight.valid.eq(1)
-            for field in ("des", "forward", "vector", "row", "head", "tail", "count", "out"):
-                m.d.sync += flight[field].eq(issue.p[field])
-
         # Results to a register, to the buffer, to the network.
         m.d.comb += [
             registers.row.eq(flight.row * REGISTERS + flight.des[:2]),
-            registers.data.eq(unit.result.payload),
-            registers.write.eq(lands & one_of(flight.des, REGISTER_OPERANDS)),
-            builder.write.eq(lands & (flight.des == Destination.BUFFER)),
+            registers.data.eq(values),
+            # Not `lands`: what is not for the network lands at once.
+            registers.write.eq(unit.result.valid & one_of(flight.des, REGISTER_OPERANDS)),
+            builder.write.eq(unit.result.valid & (flight.des == Destination.BUFFER)),
             builder.head.eq(flight.head),
             builder.tail.eq(flight.tail),
             builder.vector.eq(flight.vector),
             builder.count.eq(flight.count),
-            builder.value.eq(unit.result.payload),
-            self.out.valid.eq(unit.result.valid & flight.valid & sends),
-            self.out.p.values.eq(unit.result.payload),
+            builder.value.eq(values),
+            self.out.valid.eq(unit.result.valid & sends),
+            self.out.p.values.eq(values),
             self.out.p.size.eq(flight.out.size),
             self.out.p.fuse.eq(flight.out.fuse),
             self.out.p.count.eq(flight.out.count),
             self.out.p.last.eq(flight.out.last),
         ]
-        with m.If(self.clear):
-            m.d.sync += flight.valid.eq(0)
         return m
+
+    def _writes(self, stage: data.View, instruction: data.View) -> Value:
+        """Whether what is in a stage is still to write a register that the instruction reads."""
+        des = stage.tag.des
+        reads = [
+            one_of(operand, REGISTER_OPERANDS) & (operand[:2] == des[:2])
+            for operand in (instruction.src, instruction["with"])
+        ]
+        same = one_of(des, REGISTER_OPERANDS) & (stage.tag.row == instruction.row)
+        return stage.valid & same & (reads[0] | reads[1])
 
 
 def _names(instruction: data.View, *operands: Operand) -> Value:

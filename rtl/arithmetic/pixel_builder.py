@@ -2,12 +2,14 @@
 
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from ohmweave.params import PEParams
 from ohmweave.rtl.arithmetic.formats import VectorLayout
 from ohmweave.rtl.arithmetic.layouts import MAX_GROUPS, MAX_PLANES
+from ohmweave.rtl.arithmetic.sequencer import PIXELS
 from ohmweave.rtl.arithmetic.window_select import layouts
+from ohmweave.rtl.memory.word_queue import WordQueue
 
 __all__ = ["PixelBuilder"]
 
@@ -18,12 +20,12 @@ class PixelBuilder(Component):
     A pixel takes L = lanes / 2^groups lanes, a plane L / 2^planes of them: lane p·L/2^planes + c holds bits
     act_bits·p and up of channel c. Lanes without a channel are 0.
 
-    It has room for a pixel that waits at `pixel` and one more; whoever writes must not begin a third.
+    It has room for `PIXELS` pixels that wait; whoever writes must not begin another one meanwhile.
 
     Parameters: params, of the PE.
     Ports: `groups`, `planes`, constant; `write`: `value` is vector `vector` of the pixel, its first (`head`), its last
     (`tail`), `count` + 1 of its lanes hold channels; `pixel`.
-    Latency: a pixel is valid in the cycle after its last vector, if the one before has left. Throughput: a vector
+    Latency: a pixel is valid in the cycle after its last vector, if those before have left. Throughput: a vector
     a cycle.
     """
 
@@ -48,16 +50,12 @@ class PixelBuilder(Component):
         m = Module()
         lanes, bits = self._params.buffer.lanes, self._params.buffer.act_bits
         built = Signal(self.pixel.payload.shape())
-        waits = Signal()
         placed = Signal.like(built)
         joined = Signal.like(built)
         parts = [Signal(len(self.value) * bits, name=f"plane_{plane}") for plane in range(1 << MAX_PLANES)]
-        free = Signal()
-        m.d.comb += free.eq(~self.pixel.valid | self.pixel.ready)
-        with m.If(self.pixel.ready):
-            m.d.sync += self.pixel.valid.eq(0)
-        with m.If(waits & free):
-            m.d.sync += [self.pixel.payload.eq(built), self.pixel.valid.eq(1), waits.eq(0)]
+        m.submodules.queue = queue = WordQueue(shape=len(built), depth=PIXELS)
+        m.d.comb += [queue.i.valid.eq(self.write & self.tail), queue.i.payload.eq(joined)]
+        connect(m, queue.o, flipped(self.pixel))
         with m.If(self.write):
             # Each plane of the vector, then plain slices: no long expressions for compilers of the netlist.
             for lane in range(len(self.value)):
@@ -74,11 +72,6 @@ class PixelBuilder(Component):
             with m.If(~self.head):
                 m.d.comb += joined.eq(built | placed)
             m.d.sync += built.eq(joined)
-            with m.If(self.tail):
-                with m.If(free & ~waits):
-                    m.d.sync += [self.pixel.payload.eq(joined), self.pixel.valid.eq(1)]
-                with m.Else():
-                    m.d.sync += waits.eq(1)
         return m
 
     def _place(self, m: Module, placed: Value, parts: list[Signal], width: int) -> None:

@@ -11,8 +11,8 @@ from ohmweave.rtl.arithmetic.layouts import CHANNEL_BITS, ArithmeticConfig, Plac
 
 __all__ = ["PIXELS", "Sequencer"]
 
-#: Pixels for the buffer that may be on their way at once: one waits for the buffer, one is being built.
-PIXELS = 2
+#: Pixels for the buffer that may be on their way at once: in the lanes, being built, or waiting for the buffer.
+PIXELS = 4
 #: Fields of a body's place that stay while it runs.
 KEPT = ("pool", "vector", "row", "head", "tail", "count", "first_pixel", "last_pixel")
 
@@ -20,13 +20,14 @@ KEPT = ("pool", "vector", "row", "head", "tail", "count", "first_pixel", "last_p
 class Sequencer(Component):
     """Starts the programs' bodies and counts vectors, pixels and instructions.
 
-    A body is one run of a program, for one vector of one pixel. `post` starts when a RESULT vector waits that no
-    body has been started for and, for the first vector of a pixel, fewer than `PIXELS` pixels are on their way to
-    the buffer; `pool` starts when a window waits whose last body has not been started. `post` goes first, so that the
-    array does not wait for windows that could: no `pool` starts between a body of `post` and that of the vector behind
-    its own (`result_more`). With `second` `pool` starts for the RESULT vectors of buffer 1's windows, which then are
-    none of `post`'s. A body that has been started is fetched to its end. Before all bodies each program's first
-    instruction is fetched once, as a `probe`: `skip` then tells whether bodies begin with the second.
+    A body is one run of a program, for one vector of one pixel. `post` starts when a RESULT vector waits that no body
+    has been started for, if need be behind one (`result_more`), and, for the first vector of a pixel, fewer than
+    `PIXELS` pixels are on their way to the buffer; `pool` starts when a window waits whose last body has not been
+    started. `post` goes first, so that the array does not wait for windows that could: no `pool` starts between a
+    body of `post` and that of the vector behind its own. With `second` `pool` starts for the RESULT vectors of buffer
+    1's windows, which then are none of `post`'s. A body that has been started is fetched to its end. Before all
+    bodies each program's first instruction is fetched once, as a `probe`: `skip` then tells whether bodies begin with
+    the second.
 
     Parameters: params, of the PE.
     Ports: `config`; `ready`: an instruction can be taken; `valid`, `place`: one is being fetched from
@@ -35,7 +36,7 @@ class Sequencer(Component):
     another waits behind it; `result_taken`, `window_taken`, `pixel_taken`: one is being taken; `pixel_dropped`: a
     body ends that wrote no pixel;
     `running`: instructions of a body are still to be fetched.
-    Latency: 0 (combinational) from `result` or `window` to `valid`, from 1 + p cycles after the reset on with p
+    Latency: 0 (combinational) from `result` or `window` to `valid`, from 2 + p cycles after the reset on with p
     programs. Throughput: an instruction a cycle.
     """
 
@@ -62,7 +63,8 @@ class Sequencer(Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        result_claimed = Signal()
+        # Vectors that wait and have a body.
+        claims = Signal(range(3))
         window_claimed = Signal()
         pixels = Signal(range(PIXELS + 1))
         running = self.running
@@ -72,18 +74,20 @@ class Sequencer(Component):
         body = Signal(data.StructLayout(kept))
         starts = Signal(2)  # one bit a program
         probed = Signal(2)
-        probing = Signal(init=1)  # a probe is being fetched or decoded
+        probing = Signal(init=1)  # a probe is being fetched, decoded or executed
+        decoding = Signal(init=1)
         probes = Signal(2)
 
         post, pool = self._next(m, 0, starts[0]), self._next(m, 1, starts[1])
         waiting = Signal(2)
         second = self.config.second
-        fresh = self.result & ~result_claimed
+        fresh = self.result & (claims == 0)
+        # Whose layer a vector is of is known of the first only.
+        behind = self.result_more & (claims == 1) & ~second
         m.d.comb += [
             waiting[0].eq(
                 self.config.post.enable
-                & fresh
-                & ~(second & self.result_src)
+                & ((fresh & ~(second & self.result_src)) | behind)
                 & (~post.head | (pixels < PIXELS))
             ),
             waiting[1].eq(
@@ -92,13 +96,14 @@ class Sequencer(Component):
                     second,
                     fresh & self.result_src,
                     # The vector behind one that is still to be taken goes first.
-                    self.window & ~window_claimed & ~(result_claimed & self.result_more),
+                    self.window & ~window_claimed & ~((claims == 1) & self.result_more),
                 )
             ),
             probes.eq(Cat(self.config.post.enable, self.config.pool.enable) & ~probed),
             self.valid.eq(self.ready & Mux(probing, probes.any(), running | waiting.any())),
         ]
-        m.d.sync += [probed.eq(probed | Mux(probes[0], 1, 2)), probing.eq(probes.any())]
+        m.d.sync += [probed.eq(probed | Mux(probes[0], 1, 2)), decoding.eq(probes.any())]
+        m.d.sync += probing.eq(probes.any() | decoding)
         # Without `end`, which follows from the rest.
         fields = {name: field.shape for name, field in self.place.shape() if name != "end"}
         place = Signal(data.StructLayout(fields))
@@ -128,10 +133,9 @@ class Sequencer(Component):
         with m.If(starts.any()):
             m.d.sync += [body[key].eq(place[key]) for key in KEPT]
 
-        with m.If(starts[0] | (starts[1] & second)):
-            m.d.sync += result_claimed.eq(1)
-        with m.If(self.result_taken):
-            m.d.sync += result_claimed.eq(0)
+        claimed = starts[0] | (starts[1] & second)
+        with m.If(claimed | self.result_taken):
+            m.d.sync += claims.eq(claims + claimed - self.result_taken)
         with m.If(starts[1] & pool.tail & ~second):
             m.d.sync += window_claimed.eq(1)
         with m.If(self.window_taken):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ohmweave.rtl.activity import PEState
-from ohmweave.sim.cycle.arithmetic import working
+from ohmweave.sim.cycle.arithmetic import in_lanes, working
 from ohmweave.sim.cycle.compiled import process
 from ohmweave.sim.cycle.state import (
     A_KIND,
@@ -12,18 +12,17 @@ from ohmweave.sim.cycle.state import (
     CT_PLACE,
     CT_VALID,
     DES_NETWORK,
-    FLIGHT,
     IS_DES,
     IS_SIDE,
     IS_VALID,
     ISSUE,
     KIND_OPERATION,
+    OUT,
     PL_INDEX,
     PL_LAST_PIXEL,
     PL_PROBE,
     SD_VALID,
     SIDE,
-    VU_VALID,
 )  # fmt: skip
 
 __all__ = ["activity"]
@@ -43,10 +42,9 @@ def activity(s: np.ndarray, ai: np.ndarray, busy: int, sender_ready: int, waits:
     """
     if busy:
         return READ
-    flying = s[FLIGHT + IS_VALID] != 0
-    stuck = flying and s[VU_VALID] != 0 and s[FLIGHT + IS_DES] == DES_NETWORK and sender_ready == 0
+    stuck = s[OUT + IS_VALID] != 0 and s[OUT + IS_DES] == DES_NETWORK and sender_ready == 0
     lacks = False
-    if not flying:
+    if not in_lanes(s):
         if s[ISSUE + IS_VALID] != 0:
             lacks = s[ISSUE + IS_SIDE] != 0 and s[SIDE + SD_VALID] == 0
         elif s[CT_VALID] != 0 and window == 0:

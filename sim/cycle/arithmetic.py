@@ -7,13 +7,19 @@ from ohmweave.sim.cycle.state import (
     A_CHANNELS,
     A_CYCLES,
     A_DES,
+    A_FORWARD,
+    A_KEEP,
     A_KIND,
     A_LAST,
+    A_LATE,
+    A_READS,
+    A_READS_TOO,
     A_REPEATED,
     A_RESULT,
     A_SIDE,
     A_UNITS,
     A_WINDOW,
+    A_WRITES,
     C_LANES,
     C_PER_FLIT,
     C_POOL,
@@ -22,39 +28,48 @@ from ohmweave.sim.cycle.state import (
     C_WINDOW_PIXEL,
     CT_FORMAT_POST,
     CT_PAST_BUFFER,
+    CT_PAST_FORWARD,
     CT_PAST_RESULT,
     CT_PAST_WINDOW,
     CT_PIXEL,
     CT_PLACE,
     CT_VALID,
+    DC_PLACE,
+    DC_VALID,
     DES_BUFFER,
     DES_NETWORK,
     DES_NONE,
-    FLIGHT,
-    FLIGHT_SIZE,
     IS_CYCLES,
     IS_DES,
+    IS_FORWARD,
+    IS_KEEP,
     IS_LAST,
+    IS_LATE,
+    IS_READS,
+    IS_READS_TOO,
     IS_RESULT,
     IS_SIDE,
     IS_TAIL,
     IS_UNITS,
     IS_VALID,
+    IS_WRITES,
     ISSUE,
     KIND_FORMAT,
     KIND_OPERATION,
+    LANES_LEFT,
     NEXT_SIZE,
     NX_LATER,
     NX_PIXEL,
     NX_REST,
     NX_VECTOR,
+    OUT,
     P_CHANNELS,
     P_ENABLE,
     P_FIRST,
     P_LAST,
     P_PIXELS,
+    P_ROW,
     PB_VALID,
-    PB_WAITS,
     PL_BEGIN,
     PL_COUNT,
     PL_END,
@@ -66,6 +81,7 @@ from ohmweave.sim.cycle.state import (
     PL_TAIL,
     PL_VECTOR,
     PLACE_KEPT,
+    PLACE_SIZE,
     SN_BUSY,
     SN_FILL,
     SN_FLUSH,
@@ -76,21 +92,25 @@ from ohmweave.sim.cycle.state import (
     SQ_BODY,
     SQ_NEXT,
     SQ_PIXELS,
+    SQ_PROBE_DECODED,
     SQ_PROBED,
     SQ_PROBING,
     SQ_RESULT,
     SQ_RUNNING,
     SQ_SKIP,
     SQ_WINDOW,
+    STAGE_COUNT,
+    STAGE_SIZE,
+    STAGES,
     VC_WAITING,
-    VU_LEFT,
-    VU_VALID,
 )  # fmt: skip
 
-__all__ = ["CHANGED", "RESULT_TAKEN", "SIDE_TAKEN", "WINDOW_TAKEN", "lanes_move", "sender_moves", "working"]
+__all__ = [
+    "CHANGED", "RESULT_TAKEN", "SIDE_TAKEN", "WINDOW_TAKEN", "in_lanes", "lanes_move", "sender_moves", "working",
+]  # fmt: skip
 
 #: Pixels for the buffer that may be on their way at once.
-PIXELS = 2
+PIXELS = 4
 #: Bits of what the half did in a cycle.
 RESULT_TAKEN, SIDE_TAKEN, WINDOW_TAKEN, CHANGED = 1, 2, 4, 8
 
@@ -98,8 +118,17 @@ RESULT_TAKEN, SIDE_TAKEN, WINDOW_TAKEN, CHANGED = 1, 2, 4, 8
 @process
 def working(s: np.ndarray) -> int:
     """An instruction, or a body, is under way."""
-    busy = s[SQ_RUNNING] | s[CT_VALID] | s[ISSUE + IS_VALID] | s[FLIGHT + IS_VALID]
-    return 1 if busy else 0
+    busy = s[SQ_RUNNING] | s[DC_VALID] | s[CT_VALID] | s[ISSUE + IS_VALID]
+    return 1 if busy or in_lanes(s) else 0
+
+
+@process
+def in_lanes(s: np.ndarray) -> bool:
+    """An instruction is in a stage, or its result waits."""
+    for n in range(STAGE_COUNT + 1):  # noqa: SIM110 - what is compiled has no generators
+        if s[STAGES + n * STAGE_SIZE + IS_VALID]:
+            return True
+    return False
 
 
 @process
@@ -130,10 +159,10 @@ def sender_moves(s: np.ndarray, c: np.ndarray, taken: int) -> int:
                 if last != 0 and not full:
                     s[SN_FILL] = 0
     if ready:
-        offered = s[VU_VALID] != 0 and s[FLIGHT + IS_VALID] != 0 and s[FLIGHT + IS_DES] == DES_NETWORK
+        offered = s[OUT + IS_VALID] != 0 and s[OUT + IS_DES] == DES_NETWORK
         if offered:
-            s[SN_LAST] = s[FLIGHT + IS_LAST]
-            s[SN_LEFT] = s[FLIGHT + IS_UNITS]
+            s[SN_LAST] = s[OUT + IS_LAST]
+            s[SN_LEFT] = s[OUT + IS_UNITS]
         if offered or busy:
             changed = True
         s[SN_BUSY] = 1 if offered else 0
@@ -149,7 +178,8 @@ def _fetch(
     if s[SQ_PROBING]:
         probes = (post | pool << 1) & ~s[SQ_PROBED]
         s[SQ_PROBED] |= 1 if probes & 1 else 2
-        s[SQ_PROBING] = 1 if probes else 0
+        s[SQ_PROBING] = 1 if probes or s[SQ_PROBE_DECODED] else 0
+        s[SQ_PROBE_DECODED] = 1 if probes else 0
         if probes == 0:
             return 3
         fetched[:] = 0
@@ -171,16 +201,16 @@ def _fetch(
         s[SQ_AT] += 1
         return 1
     fresh = result != 0 and s[SQ_RESULT] == 0
+    # The vector behind the one that a body has been started for.
+    behind = s[VC_WAITING] != 0 and s[SQ_RESULT] == 1
     x = SQ_NEXT
     starts_post = (
         post != 0
-        and fresh
-        and not (second != 0 and source != 0)
+        and ((fresh and not (second != 0 and source != 0)) or (behind and second == 0))
         and (s[x + NX_LATER] != 0 or s[SQ_PIXELS] < PIXELS)
     )
-    # The vector behind one that is still to be taken by a body goes before a window.
-    later = s[SQ_RESULT] != 0 and s[VC_WAITING] != 0
-    waits = fresh and source != 0 if second else window != 0 and s[SQ_WINDOW] == 0 and not later
+    # It goes before a window.
+    waits = fresh and source != 0 if second else window != 0 and s[SQ_WINDOW] == 0 and not behind
     starts_pool = pool != 0 and waits
     if not starts_post and not starts_pool:
         return 0
@@ -210,10 +240,26 @@ def _fetch(
         s[x + NX_LATER] = 1
     s[x + NX_REST] = channels - lanes
     if program == 0 or second != 0:
-        s[SQ_RESULT] = 1
+        s[SQ_RESULT] += 1
     elif tail:
         s[SQ_WINDOW] = 1
     return 2
+
+
+@process
+def _waits(s: np.ndarray) -> bool:
+    """What is offered to the lanes reads what an instruction in a stage is still to give."""
+    reads, reads_too = s[ISSUE + IS_READS], s[ISSUE + IS_READS_TOO]
+    for n in range(STAGE_COUNT):
+        stage = STAGES + n * STAGE_SIZE
+        if s[stage + IS_VALID]:
+            writes = s[stage + IS_WRITES]
+            if writes != 0 and writes in (reads, reads_too):
+                return True
+            late = s[stage + IS_LATE] != 0 and s[stage + IS_KEEP] != 0
+            if n < STAGE_COUNT - 1 and late and s[ISSUE + IS_FORWARD] != 0:
+                return True
+    return False
 
 
 @process
@@ -227,60 +273,52 @@ def lanes_move(
     pixel_taken  the pixel that it offers is taken
     fetched      room for the place of an instruction
     """
-    flying, des = s[FLIGHT + IS_VALID], s[FLIGHT + IS_DES]
-    unit_valid = s[VU_VALID]
-    unit_ready = flying != 0 and (des != DES_NETWORK or out_ready != 0)
-    lands = unit_valid != 0 and unit_ready
+    des = s[OUT + IS_DES]
+    landed = s[OUT + IS_VALID] != 0
+    moves = not landed or des != DES_NETWORK or out_ready != 0
+    done_first = s[LANES_LEFT] == 0
     issued = s[ISSUE + IS_VALID]
     there = (s[ISSUE + IS_RESULT] == 0 or result != 0) and (s[ISSUE + IS_SIDE] == 0 or side != 0)
-    idle = s[VU_LEFT] == 0
-    issues = issued != 0 and there and (flying == 0 or lands) and idle and (unit_valid == 0 or unit_ready)
+    free = moves and (s[STAGES + IS_VALID] == 0 or done_first)
+    issues = issued != 0 and there and free and not _waits(s)
     result_taken = issues and s[ISSUE + IS_RESULT] == 2
     did = 0
     if issues and s[ISSUE + IS_SIDE] == 2:
         did |= SIDE_TAKEN
-    changed = lands or issues or not idle or pixel_taken != 0
+    changed = issues or not done_first or pixel_taken != 0 or (moves and in_lanes(s))
 
-    # Results to the buffer.
-    waits = s[PB_WAITS]
-    free = s[PB_VALID] == 0 or pixel_taken != 0
-    if pixel_taken:
-        s[PB_VALID] = 0
-    if waits != 0 and free:
-        s[PB_VALID] = 1
-        s[PB_WAITS] = 0
-        changed = True
-    if lands and des == DES_BUFFER and s[FLIGHT + IS_TAIL] != 0:
-        if free and waits == 0:
-            s[PB_VALID] = 1
-        else:
-            s[PB_WAITS] = 1
+    # Pixels for the buffer.
+    s[PB_VALID] -= pixel_taken
+    if landed and des == DES_BUFFER and s[OUT + IS_TAIL] != 0:
+        s[PB_VALID] += 1
 
     # The lanes.
-    if unit_ready:
-        s[VU_VALID] = 0
-    if not idle:
-        s[VU_LEFT] -= 1
-        if s[VU_LEFT] == 0:
-            s[VU_VALID] = 1
-    elif issues:
-        s[VU_LEFT] = s[ISSUE + IS_CYCLES] - 1
-        if s[VU_LEFT] == 0:
-            s[VU_VALID] = 1
-    if lands:
-        s[FLIGHT + IS_VALID] = 0
+    if not done_first:
+        s[LANES_LEFT] -= 1
+    if moves:
+        for place in range(OUT + STAGE_SIZE - 1, STAGES + STAGE_SIZE - 1, -1):
+            s[place] = s[place - STAGE_SIZE]
+        if not done_first:
+            s[STAGES + STAGE_SIZE + IS_VALID] = 0
+        else:
+            s[STAGES + IS_VALID] = 0
     if issues:
-        for n in range(FLIGHT_SIZE):
-            s[FLIGHT + n] = s[ISSUE + n]
+        if s[ISSUE + IS_KEEP]:
+            # FORWARD is to be what it gives, not what comes later of one before it.
+            for n in range(1, STAGE_COUNT):
+                s[STAGES + n * STAGE_SIZE + IS_KEEP] = 0
+        for n in range(STAGE_SIZE):
+            s[STAGES + n] = s[ISSUE + n]
+        s[LANES_LEFT] = s[ISSUE + IS_CYCLES] - 1
 
-    # The instruction that is decoded.
+    # The instruction that is executed.
     done = False
     dropped = False
     issue_free = issued == 0 or issues
     go = False
     execute = False
-    decoding = s[CT_VALID]
-    if decoding:
+    executing = s[CT_VALID]
+    if executing:
         p = CT_PLACE
         i, in_pool, probe = s[p + PL_INDEX], s[p + PL_POOL], s[p + PL_PROBE]
         kind = ai[i, A_KIND]
@@ -288,16 +326,20 @@ def lanes_move(
         past_result = 0 if begin else s[CT_PAST_RESULT]
         past_buffer = 0 if begin else s[CT_PAST_BUFFER]
         past_window = 0 if begin else s[CT_PAST_WINDOW]
+        past_forward = 0 if begin else s[CT_PAST_FORWARD]
         last_pixel = s[p + PL_LAST_PIXEL] != 0
         execute = kind == KIND_OPERATION and probe == 0 and (ai[i, A_LAST] == 0 or last_pixel)
         names_window = ai[i, A_WINDOW] != 0
         go = not execute or (issue_free and (not names_window or window != 0))
-        final = not execute or ai[i, A_REPEATED] == 0 or s[CT_PIXEL] == c[C_WINDOW_PIXEL]
+        repeated = ai[i, A_REPEATED]
+        final = not execute or repeated == 0 or s[CT_PIXEL] == c[C_WINDOW_PIXEL]
         done = go and final
         if go:
             changed = True
+            kept = s[CT_PIXEL] != 0 if repeated else past_forward != 0
             s[CT_PIXEL] = 0 if final else s[CT_PIXEL] + 1
             if execute:
+                past_forward |= ai[i, A_KEEP] | repeated
                 past_result |= ai[i, A_RESULT]
                 past_buffer |= 1 if ai[i, A_DES] == DES_BUFFER else 0
                 past_window |= ai[i, A_WINDOW]
@@ -318,12 +360,21 @@ def lanes_move(
                 s[ISSUE + IS_RESULT] = ai[i, A_RESULT] * (2 if final else 1)
                 s[ISSUE + IS_SIDE] = ai[i, A_SIDE] * (2 if final else 1)
                 s[ISSUE + IS_CYCLES] = ai[i, A_CYCLES]
+                s[ISSUE + IS_KEEP] = ai[i, A_KEEP] | repeated
+                s[ISSUE + IS_LATE] = ai[i, A_LATE]
+                s[ISSUE + IS_FORWARD] = 1 if kept and ai[i, A_FORWARD] != 0 else 0
+                row = 4 * (c[k + P_ROW] + s[p + PL_VECTOR])
+                reads, reads_too, writes = ai[i, A_READS], ai[i, A_READS_TOO], ai[i, A_WRITES]
+                s[ISSUE + IS_READS] = row + reads if reads else 0
+                s[ISSUE + IS_READS_TOO] = row + reads_too if reads_too else 0
+                s[ISSUE + IS_WRITES] = row + writes if writes != 0 and final else 0
         if done:
             if kind == KIND_FORMAT:
                 s[CT_FORMAT_POST + in_pool] = i + 1
                 if probe != 0 and s[p + PL_END] == 0:
                     s[SQ_SKIP] |= 1 << in_pool
             s[CT_PAST_RESULT], s[CT_PAST_BUFFER], s[CT_PAST_WINDOW] = past_result, past_buffer, past_window
+            s[CT_PAST_FORWARD] = past_forward
             if s[p + PL_END] != 0 and probe == 0:
                 second = c[C_SECOND]
                 if (in_pool == 0 or second != 0) and past_result == 0:
@@ -334,19 +385,27 @@ def lanes_move(
                     dropped = in_pool == 0 and past_buffer == 0
     if issue_free:
         s[ISSUE + IS_VALID] = 1 if go and execute else 0
+    decoding = s[DC_VALID]
+    fetches = decoding == 0 or executing == 0 or done
     if done:
         s[CT_VALID] = 0
+    if decoding != 0 and fetches:
+        changed = True
+        s[DC_VALID] = 0
+        s[CT_VALID] = 1
+        for n in range(PLACE_SIZE):
+            s[CT_PLACE + n] = s[DC_PLACE + n]
 
     # The next one is fetched.
-    head = _fetch(s, c, decoding == 0 or done, result, source, window, fetched)
+    head = _fetch(s, c, fetches, result, source, window, fetched)
     if head:
         changed = True
         if head != 3:
-            s[CT_VALID] = 1
-            for n in range(len(fetched)):
-                s[CT_PLACE + n] = fetched[n]
+            s[DC_VALID] = 1
+            for n in range(PLACE_SIZE):
+                s[DC_PLACE + n] = fetched[n]
     if result_taken:
-        s[SQ_RESULT] = 0
+        s[SQ_RESULT] -= 1
         did |= RESULT_TAKEN
     if did & WINDOW_TAKEN:
         s[SQ_WINDOW] = 0

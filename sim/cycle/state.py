@@ -22,12 +22,12 @@ __all__: list[str] = []
 (SA_VALID, SA_END, SA_SRC) = range(36, 39)
 (VC_POSITION, VC_VALID, VC_WAITING, VC_SRC, VC_SPARE_SRC) = range(39, 44)
 
-# Sequencer: claimed results and windows, pixels on their way, and the body that is fetched.
+# Sequencer: claimed results, claimed window, pixels on their way, and the body that is fetched.
 (SQ_RESULT, SQ_WINDOW, SQ_PIXELS, SQ_RUNNING, SQ_AT, SQ_PROBED, SQ_PROBING, SQ_SKIP) = range(50, 58)
 # Of each program: vector, channels left, pixel, whether not the first vector. Those of `pool` follow those of `post`.
 SQ_NEXT = 58
 (NX_VECTOR, NX_REST, NX_PIXEL, NX_LATER, NEXT_SIZE) = range(5)
-# The place of the body being fetched, and of the instruction being decoded.
+# The place of the body being fetched, and of the instruction being executed.
 SQ_BODY, CT_PLACE = 70, 80
 (PL_POOL, PL_VECTOR, PL_HEAD, PL_TAIL, PL_COUNT, PL_LAST_PIXEL, PL_INDEX, PL_PROBE, PL_BEGIN, PL_END) = range(
     10
@@ -36,12 +36,14 @@ PLACE_KEPT, PLACE_SIZE = 6, 10
 (CT_VALID, CT_PIXEL, CT_PAST_RESULT, CT_PAST_BUFFER, CT_PAST_WINDOW, CT_FORMAT_POST, CT_FORMAT_POOL) = range(
     90, 97
 )
-# What is offered to the lanes, and what is in them.
-ISSUE, FLIGHT = 100, 110
-(IS_VALID, IS_DES, IS_TAIL, IS_UNITS, IS_LAST, IS_RESULT, IS_SIDE, IS_CYCLES) = range(8)
-FLIGHT_SIZE = 5
-(VU_LEFT, VU_VALID) = range(118, 120)
-(PB_VALID, PB_WAITS, SP_PIXEL) = range(120, 123)
+(CT_PAST_FORWARD, DC_VALID, SQ_PROBE_DECODED) = range(97, 100)
+# What is offered to the lanes; a stage of the lanes holds the first fields of it.
+ISSUE = 100
+(
+    IS_VALID, IS_DES, IS_TAIL, IS_UNITS, IS_LAST, IS_KEEP, IS_LATE, IS_WRITES, STAGE_SIZE,
+) = range(9)  # fmt: skip
+(IS_RESULT, IS_SIDE, IS_CYCLES, IS_FORWARD, IS_READS, IS_READS_TOO) = range(8, 14)
+(LANES_LEFT, PB_VALID, SP_PIXEL) = range(114, 117)
 (SN_BUSY, SN_LAST, SN_LEFT, SN_FILL, SN_FLUSH, SN_VALID) = range(123, 129)
 
 # Receivers of buffer 0, of buffer 1, and of the arithmetic half.
@@ -62,7 +64,11 @@ SW_WANTED, SW_COUNT, SW_LATER = 210, 216, 224
 # Flits over the links of a PE, in the order of `activity.LINKS`.
 SW_FLITS = 225
 
-PE_STATE = 231
+# The place of the instruction being decoded; the stages of the lanes, and what waits behind them.
+DC_PLACE, STAGES, STAGE_COUNT = 231, 241, 4
+OUT = STAGES + STAGE_COUNT * STAGE_SIZE
+
+PE_STATE = OUT + STAGE_SIZE
 
 # Settings of a PE.
 (C_LENGTH, C_WINDOWS_0, C_WINDOWS_1, C_IN_PLACE, C_POOLING, C_SECOND, C_READ_CYCLES, C_VECTOR_BLOCKS) = range(
@@ -71,7 +77,7 @@ PE_STATE = 231
 (C_LANES, C_PER_FLIT, C_ROW_LANES, C_INDEX_COUNT, C_SIGNS, C_WINDOW_PIXEL, C_SPLIT_LAST) = range(8, 15)
 # Of each program: enabled, its place in the table, pixels, channels.
 C_POST, C_POOL = 20, 26
-(P_ENABLE, P_FIRST, P_LAST, P_PIXELS, P_CHANNELS) = range(5)
+(P_ENABLE, P_FIRST, P_LAST, P_PIXELS, P_CHANNELS, P_ROW) = range(6)
 C_MAIN, C_SHORTCUT, C_SIDE, C_SPREAD = 32, 40, 48, 60
 (R_FLIT_LAST, R_LAST_LANE, R_BEFORE, R_LAST_TAKEN, R_AFTER, R_LAST_PIXEL) = range(6)
 (S_BEFORE, S_AFTER, S_UNITS, S_LAST_UNITS, S_LAST_VECTOR, S_LAST_PIXEL) = range(6)
@@ -93,9 +99,11 @@ PE_CONFIG = 155
 ) = range(12)  # fmt: skip
 (KIND_TRANSFER, KIND_READ, KIND_WEIGHT_LOAD, KIND_DATA_LOAD, KIND_DISPATCH, KIND_FETCH) = range(6)
 # An instruction of the arithmetic half: an operation, a format (N-type), or nothing (C-type).
+# `A_FORWARD` it reads FORWARD, `A_KEEP` leaves it, `A_LATE` from the last stage; registers are numbered from 1 on.
 (
-    A_KIND, A_CYCLES, A_RESULT, A_SIDE, A_WINDOW, A_DES, A_REPEATED, A_LAST, A_UNITS, A_CHANNELS, ARITHMETIC_SIZE,
-) = range(11)  # fmt: skip
+    A_KIND, A_CYCLES, A_RESULT, A_SIDE, A_WINDOW, A_DES, A_REPEATED, A_LAST, A_UNITS, A_CHANNELS, A_FORWARD, A_KEEP,
+    A_LATE, A_READS, A_READS_TOO, A_WRITES, ARITHMETIC_SIZE,
+) = range(17)  # fmt: skip
 (KIND_OPERATION, KIND_FORMAT, KIND_NOTHING) = range(3)
 (DES_NONE, DES_NETWORK, DES_BUFFER) = range(3)
 

@@ -10,7 +10,19 @@ from ohmweave.rtl.arithmetic.formats import CYCLES
 from ohmweave.rtl.elements import FORMAT_BITS, UNIT
 from ohmweave.rtl.encoding import Instruction
 from ohmweave.rtl.group import STEPS, mesh_neighbour, node_unit, opposite
-from ohmweave.rtl.isa import Batch, Class, ControlOp, Destination, Format, Operand, Place, ReadOp, When
+from ohmweave.rtl.isa import (
+    REGISTER_OPERANDS,
+    AluOp,
+    Batch,
+    Class,
+    ControlOp,
+    Destination,
+    Format,
+    Operand,
+    Place,
+    ReadOp,
+    When,
+)
 from ohmweave.rtl.network.tree_node import RADIX
 from ohmweave.rtl.reram_half.signs import sign_scheme
 from ohmweave.rtl.switch import SwitchInput, SwitchOutput, Turns
@@ -58,7 +70,7 @@ def tables(params: GroupParams, chip: ChipSettings) -> Tables:
         raise OhmweaveError("the configuration is for no PE of the chip")
     rows = {unit: row for row, unit in enumerate(units)}
     pes = np.zeros((len(units), st.PE_STATE), np.int64)
-    pes[:, [st.AWAKE, st.EX_BEGINS, st.SQ_PROBING]] = 1
+    pes[:, [st.AWAKE, st.EX_BEGINS, st.SQ_PROBING, st.SQ_PROBE_DECODED]] = 1
     pes[:, [st.BUFFER_0 + st.RE_FRESH, st.BUFFER_1 + st.RE_FRESH]] = 1
     settings = np.zeros((len(units), st.PE_CONFIG), np.int64)
     reram = np.zeros((len(units), params.pe.reram_program, st.RERAM_SIZE), np.int64)
@@ -100,7 +112,7 @@ def _pe_settings(c: np.ndarray, params: GroupParams, pe: PESettings) -> None:
     half = stage["arithmetic"]
     c[st.C_SECOND], c[st.C_WINDOW_PIXEL] = half["second"], half["last_window_pixel"]
     for base, name in ((st.C_POST, "post"), (st.C_POOL, "pool")):
-        fields = ("enable", "first", "last", "last_pixel", "last_channel")
+        fields = ("enable", "first", "last", "last_pixel", "last_channel", "row")
         c[base : base + len(fields)] = [half[name][each] for each in fields]
     for base, name in ((st.C_MAIN, "main"), (st.C_SHORTCUT, "shortcut")):
         receiver = stage[name]
@@ -193,6 +205,12 @@ def _arithmetic(a: np.ndarray, pe: PESettings, instruction: Instruction) -> None
     a[st.A_REPEATED] = instruction["batch"] == Batch.WINDOW
     a[st.A_LAST] = instruction["when"] == When.LAST
     a[st.A_UNITS] = units
+    a[st.A_FORWARD], a[st.A_KEEP] = Operand.FORWARD in named, instruction["forward"]
+    a[st.A_LATE] = instruction.op == AluOp.MUL or instruction["size"] != Format.WIDE
+    a[st.A_READS], a[st.A_READS_TOO], a[st.A_WRITES] = (
+        register - Operand.R0 + 1 if register in REGISTER_OPERANDS else 0
+        for register in (*named, instruction["des"])
+    )
 
 
 def _nodes(

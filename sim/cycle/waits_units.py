@@ -180,8 +180,9 @@ class Units(Registers):
         says = "its arithmetic half waits for"
         # Pixels of the side are at a receiver, and windows in the buffer that the array does not read.
         for_window = max(self._others(p), 0)
-        if s[st.FLIGHT + st.IS_VALID]:
-            network = s[st.FLIGHT + st.IS_DES] == st.DES_NETWORK and s[st.SN_VALID]
+        if arithmetic.in_lanes(s):
+            out = s[st.OUT + st.IS_VALID] and s[st.OUT + st.IS_DES] == st.DES_NETWORK
+            network = out and s[st.SN_VALID]
             return Answer("", (Ask("input_takes", p, links.CORE),)) if network else MOVES
         if s[st.ISSUE + st.IS_VALID]:
             if s[st.ISSUE + st.IS_RESULT] and not s[st.VC_VALID]:

@@ -28,7 +28,7 @@ def lane(bits: int) -> PEParams:
 def test_alu_lane(simulator: str, bits: int) -> None:
     if not available(simulator):
         pytest.skip(f"{simulator} is not installed")
-    assert run_testbench(AluLane(params=lane(bits)), "tb_alu", simulator, parameters={"bits": bits}) == 4
+    assert run_testbench(AluLane(params=lane(bits)), "tb_alu", simulator, parameters={"bits": bits}) == 5
 
 
 @pytest.mark.parametrize(("simulator", "bits"), RUNS)

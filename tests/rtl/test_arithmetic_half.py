@@ -12,7 +12,7 @@ from ohmweave.testbench.runner import available, run_testbench
 #: Vectors of 2 channels: words of one, two and four of them, as at full size, by activations of 4, 2 planes and one.
 SHORT = replace(PES["tiny"], array=replace(PES["tiny"].array, colmux=8), vector_blocks=1)
 CASES = PES | {"short": SHORT}
-PROGRAMS, TIMES = ("tb_arithmetic_half", None, 9), ("tb_arithmetic_times", None, 6)
+PROGRAMS, TIMES = ("tb_arithmetic_half", None, 9), ("tb_arithmetic_times", None, 7)
 #: Larger sizes are slow to build and to drive.
 FEW = ("tb_arithmetic_half", "(requantised|pooled_windows|random_programs_at_once)$", 3)
 RUNS = [
