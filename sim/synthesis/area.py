@@ -129,7 +129,7 @@ def areas(synthesised: Synthesised, library: Library, macros: Macros, process: P
             instances=instances[name],
             logic=_logic(module, library),
             memory=sum(
-                process.area(macros.memory(memory.width, memory.depth, memory.ports))
+                process.area(macros.memory(memory.width, memory.depth, memory.ports, process.node_nm))
                 for memory in kept_memories(module)
             ),
             macro=sum(

@@ -37,7 +37,7 @@ def hard_macros(
         if kind == MEMORY_CELL:
             parameters = {name: _number(value) for name, value in cell["parameters"].items()}
             ports = parameters["RD_PORTS"] + parameters["WR_PORTS"]
-            figures = macros.memory(parameters["WIDTH"], parameters["SIZE"], ports)
+            figures = macros.memory(parameters["WIDTH"], parameters["SIZE"], ports, process.node_nm)
             through = frozenset() if parameters["RD_CLK_ENABLE"] else frozenset({"RD_ADDR"})
             return Hard(time(figures), setup, through)
         model = models.get(kind)

@@ -57,18 +57,23 @@ def _ones(values: np.ndarray) -> float:
 
 
 def operations(
-    flat: Flat, values: np.ndarray, models: Mapping[str, object], macros: Macros
+    flat: Flat,
+    values: np.ndarray,
+    models: Mapping[str, object],
+    macros: Macros,
+    node_nm: float | None = None,
 ) -> dict[str, Operations]:
     """Kind of macro → what those of an instance did; kinds of memories are "memory WIDTH×DEPTH".
 
     values  of all nets, in words of 64 cycles
     models  name → what each macro is made from
+    node_nm where the memories' figures are going to be used, as `Macros.memory` takes it
     """
     found: dict[str, Operations] = {}
     for box in flat.boxes:
         kind, pins = box.kind, box.pins
         if kind == MEMORY_CELL:
-            name, one = _memory(box, values, macros)
+            name, one = _memory(box, values, macros, node_nm)
         elif isinstance(models.get(kind), ArrayParams):
             name = kind
             model = models[kind]
@@ -84,11 +89,12 @@ def operations(
     return found
 
 
-def _memory(box: Box, values: np.ndarray, macros: Macros) -> tuple[str, Operations]:
+def _memory(box: Box, values: np.ndarray, macros: Macros, node_nm: float | None) -> tuple[str, Operations]:
     """A memory: a port reads when it is enabled, and one without a clock when its address changes."""
     pins, sizes = box.pins, {name: number(box.parameters[name]) for name in _SIZES}
     width, depth = sizes["WIDTH"], sizes["SIZE"]
-    one = Operations(macros.memory(width, depth, max(1, sizes["RD_PORTS"] + sizes["WR_PORTS"])), 1)
+    ports = max(1, sizes["RD_PORTS"] + sizes["WR_PORTS"])
+    one = Operations(macros.memory(width, depth, ports, node_nm), 1)
     clocked, address = number(box.parameters["RD_CLK_ENABLE"]), sizes["ABITS"]
     for port in range(sizes["RD_PORTS"]):
         if clocked >> port & 1:

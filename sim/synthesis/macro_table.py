@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
+from types import UnionType
 from typing import Any
 
 from ohmweave.errors import OhmweaveError
@@ -22,14 +23,17 @@ class Measured:
     width: int
     area_um2: float
     access_ns: float
-    read_energy_pj: float
-    write_energy_pj: float
     leakage_w: float
+    read_energy_pj: float | None = None
+    write_energy_pj: float | None = None
 
 
 @dataclass(frozen=True)
 class Sram:
-    """Rules of memories: each a tuple of factors for the quantities that `macros.toml` names beside it."""
+    """Rules of a family of memories: each a tuple of factors for the quantities that `macros.toml` names beside it.
+
+    A family without rules for its energies takes those of the nearest that has them.
+    """
 
     node_nm: float
     source: str
@@ -40,10 +44,10 @@ class Sram:
     deep_words_a_row: int
     area_um2: tuple[float, float, float, float]
     access_ns: tuple[float, float]
-    read_energy_pj: tuple[float, float, float]
-    write_energy_pj: tuple[float, float, float]
     leakage_w: tuple[float]
     two_port_area: float
+    read_energy_pj: tuple[float, float, float] | None = None
+    write_energy_pj: tuple[float, float, float] | None = None
     measured: tuple[Measured, ...] = ()
 
 
@@ -117,12 +121,26 @@ def check_table(tables: Mapping[str, Any]) -> dict[str, Any]:
             f"converters of [crossbar] must be one of {accepted}, not {crossbar.converters!r}"
         )
     return {
-        "sram": _record("[sram]", tables["sram"], Sram),
+        "srams": _families(tables["sram"]),
         "crossbar_": crossbar,
         "cache": _record("[cache]", tables["cache"], Cache),
         "adcs": tuple(records),
         "dac": _record("[dac]", tables["dac"], Dac),
     }
+
+
+def _families(tables: object) -> tuple[Sram, ...]:
+    """One table, [sram], or several, [[sram]]."""
+    where, listed = ("[[sram]]", tables) if isinstance(tables, list) else ("[sram]", [tables])
+    srams = tuple(_record(where, table, Sram) for table in listed)
+    for sram in srams:
+        if (sram.read_energy_pj is None) != (sram.write_energy_pj is None):
+            raise OhmweaveError(f"{where} must have both of read_energy_pj and write_energy_pj, or neither")
+    if all(sram.read_energy_pj is None for sram in srams):
+        raise OhmweaveError(f"{where} must have read_energy_pj and write_energy_pj once at least")
+    if len({sram.node_nm for sram in srams}) < len(srams):
+        raise OhmweaveError(f"each {where} must have another node_nm")
+    return srams
 
 
 def _record(where: str, table: object, record: Callable[..., Any]) -> Any:
@@ -151,6 +169,8 @@ def _names(where: str, table: Mapping[str, Any], known: tuple[str, ...], needed:
 
 
 def _value(what: str, type_: Any, name: str, value: object) -> Any:
+    if isinstance(type_, UnionType):  # what may be left out, with None for it
+        type_ = type_.__args__[0]
     if type_ is str:
         if not isinstance(value, str) or not value.strip():
             raise OhmweaveError(f"{what} must be a text, not {value!r}")

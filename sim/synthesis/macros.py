@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -70,43 +70,39 @@ class MacroFigures:
 
 @dataclass(frozen=True)
 class Macros:
-    """The table: a record for each of its parts (`macro_table`)."""
+    """The table: a record for each of its parts (`macro_table`), of SRAM one for each family."""
 
     name: str
-    sram: Sram
+    srams: tuple[Sram, ...]
     crossbar_: Crossbar
     cache: Cache
     adcs: tuple[Adc, ...]
     dac: Dac
 
-    def memory(self, width: int, depth: int, ports: int = 1) -> MacroFigures:
+    def memory(self, width: int, depth: int, ports: int = 1, node_nm: float | None = None) -> MacroFigures:
         """SRAM of `depth` words of `width` bits.
 
         `ports` counts reading and writing ones: 1 is one port for both, 2 one of each, and each further one another
         port to read. Words wider than the widest macro are split into equal slices, memories deeper than the deepest
         into equal banks of which an access reaches one.
+
+        `node_nm` says where the figures are going to be used, and so which family they are of: the one whose own
+        node is nearest by ratio; None: the first of the table. They are still those at the family's own node.
         """
         whole("width of a memory", width, 1, 1 << 16)
         whole("depth of a memory", depth, 1, 1 << 24)
         whole("ports of a memory", ports, 1, 64)
-        sram = self.sram
-        slices = math.ceil(width / sram.max_width)
-        banks = math.ceil(depth / sram.max_depth)
-        one_width, one_depth = math.ceil(width / slices), math.ceil(depth / banks)
-        bits = one_width * one_depth
-        words = sram.deep_words_a_row if one_depth >= sram.deep_from else sram.words_a_row
-        rows = math.ceil(one_depth / words)
-        copies = max(1, ports - 1)
-        area = _rule(sram.area_um2, 1, bits, one_width, rows) * (sram.two_port_area if ports > 1 else 1)
-        return MacroFigures(
-            area_um2=area * slices * banks * copies,
-            access_ns=_rule(sram.access_ns, 1, rows),
-            read_energy_pj=_rule(sram.read_energy_pj, 1, bits, one_width) * slices,
-            # What is written goes into every copy.
-            write_energy_pj=_rule(sram.write_energy_pj, 1, bits, one_width) * slices * copies,
-            leakage_w=_rule(sram.leakage_w, bits) * slices * banks * copies,
-            node_nm=sram.node_nm,
-            source=sram.source,
+        sram = self.srams[0] if node_nm is None else _nearest(self.srams, node_nm)
+        figures = _memory(sram, width, depth, ports)
+        if sram.read_energy_pj is not None:
+            return figures
+        with_energies = (other for other in self.srams if other.read_energy_pj is not None)
+        other = _memory(_nearest(with_energies, sram.node_nm), width, depth, ports).at(sram.node_nm)
+        return dataclasses.replace(
+            figures,
+            read_energy_pj=other.read_energy_pj,
+            write_energy_pj=other.write_energy_pj,
+            source=f"{figures.source}; energies: {other.source}",
         )
 
     def crossbar(self, model: ArrayParams) -> MacroFigures:
@@ -199,5 +195,34 @@ def _macros(name: str, tables: Mapping[str, Any]) -> Macros:
     return Macros(name=name, **parts)
 
 
-def _rule(factors: Sequence[float], *quantities: float) -> float:
+def _nearest(srams: Iterable[Sram], node_nm: float) -> Sram:
+    """By the ratio of the nodes; of two as near, the first."""
+    return min(srams, key=lambda sram: abs(math.log(sram.node_nm / node_nm)))
+
+
+def _memory(sram: Sram, width: int, depth: int, ports: int) -> MacroFigures:
+    """By the rules of one family; without energies, 0."""
+    slices = math.ceil(width / sram.max_width)
+    banks = math.ceil(depth / sram.max_depth)
+    one_width, one_depth = math.ceil(width / slices), math.ceil(depth / banks)
+    bits = one_width * one_depth
+    words = sram.deep_words_a_row if one_depth >= sram.deep_from else sram.words_a_row
+    rows = math.ceil(one_depth / words)
+    copies = max(1, ports - 1)
+    area = _rule(sram.area_um2, 1, bits, one_width, rows) * (sram.two_port_area if ports > 1 else 1)
+    return MacroFigures(
+        area_um2=area * slices * banks * copies,
+        access_ns=_rule(sram.access_ns, 1, rows),
+        read_energy_pj=_rule(sram.read_energy_pj, 1, bits, one_width) * slices,
+        # What is written goes into every copy.
+        write_energy_pj=_rule(sram.write_energy_pj, 1, bits, one_width) * slices * copies,
+        leakage_w=_rule(sram.leakage_w, bits) * slices * banks * copies,
+        node_nm=sram.node_nm,
+        source=sram.source,
+    )
+
+
+def _rule(factors: Sequence[float] | None, *quantities: float) -> float:
+    if factors is None:
+        return 0.0
     return sum(factor * quantity for factor, quantity in zip(factors, quantities, strict=True))

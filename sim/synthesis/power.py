@@ -134,7 +134,7 @@ def _add_part(
             (switching, energies.switching),
         ):
             total += np.bincount(modules, energy * rate[changed], len(flat.modules))
-        for name, found in operations(flat, nets, synthesised.macros, macros).items():
+        for name, found in operations(flat, nets, synthesised.macros, macros, process.node_nm).items():
             scaled = Operations(process.figures(found.figures))
             power.macros.setdefault(name, scaled).add(found)
     count = len(words)

@@ -9,7 +9,7 @@ from toy_block import TOY
 from ohmweave.config import load_architecture
 from ohmweave.errors import OhmweaveError
 from ohmweave.sim.synthesis import flow
-from ohmweave.sim.synthesis.area import areas, process_of
+from ohmweave.sim.synthesis.area import Process, areas, kept_memories, process_of
 from ohmweave.sim.synthesis.blocks import block_source
 from ohmweave.sim.synthesis.flow import synthesise
 from ohmweave.sim.synthesis.library import unit_gates
@@ -78,6 +78,11 @@ def test_areas_add_up(toy):
     )
     assert by_name["toy.first"].instances == 2
     assert by_name["toy"].memory > 0
+    ((memory,),) = (kept for module in result.modules.values() if (kept := kept_memories(module)))
+    for node_nm in (45.0, 22.0):
+        figures = macros.memory(memory.width, memory.depth, memory.ports, node_nm).at(node_nm)
+        scaled = areas(result, library, macros, Process(node_nm))
+        assert scaled.memory == pytest.approx(figures.area_um2)
     assert found.macro == 0
     assert found.total == pytest.approx(sum(each.instances * each.area for each in found.modules))
     assert found.total == pytest.approx(found.logic + found.memory + found.macro)

@@ -83,7 +83,7 @@ def recording(*instances: Instance, values: dict[str, list[Recorded]], windows: 
 VALUES = [Recorded("d", 1, "input"), Recorded("state", 1, "register"), Recorded("data", 2, "register")]
 
 
-def measured(tmp_path: Path, library: Library) -> ChipPower:
+def measured(tmp_path: Path, library: Library, process: Process = PROCESS) -> ChipPower:
     """Two instances: one whose register turns in each cycle, and one at rest."""
     turning = 0x5555555555555555
     busy = np.array([[EVERY, EVERY], [turning, turning], [0, 0], [0, 0]], np.uint64)
@@ -96,11 +96,12 @@ def measured(tmp_path: Path, library: Library) -> ChipPower:
         values={"part": VALUES, "chip": [Recorded("d", 1, "input")]},
     )
     blocks = synthesised(tmp_path, {"part": part(), "chip": chip})
-    return chip_power(recorded, blocks, {}, library, load_macros(), PROCESS)
+    return chip_power(recorded, blocks, {}, library, load_macros(), process)
 
 
-def test_by_hand(tmp_path: Path, library: Library) -> None:
-    power = measured(tmp_path, library)
+@pytest.mark.parametrize("node_nm", [130.0, 45.0])
+def test_by_hand(tmp_path: Path, library: Library, node_nm: float) -> None:
+    power = measured(tmp_path, library, Process(node_nm))
     block = power.blocks["part"]
     assert (block.cells, block.registers, power.named, power.unnamed) == (4, 2, 2, 0)
     # One inverter turns each cycle: 3 fJ. At 2 V a change of 1 fF takes 2 fJ: Q has 2 fF, Y none of cells.
@@ -113,7 +114,7 @@ def test_by_hand(tmp_path: Path, library: Library) -> None:
     assert list(power.macros) == ["memory 2×8"]
     # One is read in each cycle; written where the inverter is 1: half of the cycles, and all of them where it rests.
     assert (memory.count, memory.reads, memory.writes) == (2, 1.0, 1.5)
-    figures = load_macros().memory(2, 8, 2)
+    figures = load_macros().memory(2, 8, 2, node_nm)
     energy = (figures.read_energy_pj + 1.5 * figures.write_energy_pj) * 1e-12
     assert memory.energy == pytest.approx(energy)
     assert power.watts(1e9) == pytest.approx(
