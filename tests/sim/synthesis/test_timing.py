@@ -183,6 +183,20 @@ def reference(netlist: Mapping[str, Any], library: Library) -> dict[str, float]:
     return {kind: max(times) for kind, times in found.items() if max(times) > -np.inf}
 
 
+def test_start_without_a_name(library: Library) -> None:
+    """A register of which no output has a name starts a path by its own name, in a module below as well."""
+    inner = module(
+        {"clk": [2], "d": [3]},
+        {"y": [5]},
+        {"r": ("DFF", {"C": 2, "D": 3, "Q": 4}), "g": ("INV", {"A": 4, "Y": 5})},
+    )
+    outer = module({"clk": [2], "d": [3]}, {"y": [4]}, {"u": ("inner", {"clk": [2], "d": [3], "y": [4]})})
+    timing = analyse({"inner": inner, "outer": outer}, "inner", library)
+    assert timing.groups[REG_OUT].start == "r (DFF)"
+    timing = analyse({"inner": inner, "outer": outer}, "outer", library)
+    assert timing.groups[REG_OUT].start == "u.r (DFF)"
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_against_python(library: Library, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing_run, "TREE_STEPS", 0)

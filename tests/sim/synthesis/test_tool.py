@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -110,6 +111,35 @@ def test_gone_when_interrupted(tmp_path):
         signal.signal(signal.SIGINT, before)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_gone_when_killed(tmp_path):
+    """Whoever runs Yosys is killed: Yosys goes, and so does what it has started."""
+    begun = "import os, subprocess, sys, time\n"
+    below = f"open({str(tmp_path / 'below')!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    text = (
+        begun
+        + f"subprocess.Popen([sys.executable, '-c', {'import os, time; ' + below!r}])\ntime.sleep(600)\n"
+    )
+    fake = program(tmp_path, "yosys", text)
+    outer = (
+        "from pathlib import Path\nfrom ohmweave.sim.synthesis.tool import Tool, run_yosys\n"
+        f"run_yosys('', folder=Path({str(tmp_path)!r}), what='a test', tool=Tool('yosys', ({str(fake)!r},), ''))\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", outer])
+    while not (tmp_path / "below").exists() or not (tmp_path / "below").read_text():
+        assert process.poll() is None
+        time.sleep(0.01)
+    session = os.getsid(int((tmp_path / "below").read_text()))
+    process.kill()
+    process.wait()
+    # All of its group: Yosys, what that started, and who watched.
+    while True:
+        try:
+            os.killpg(session, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.01)
 
 
 def test_what_a_run_took(tmp_path):
