@@ -19,14 +19,15 @@ class CellEnergies:
 
     internal   (module, net, fJ) of each change of the net, in a cell
     switching  (module, net, fJ) of each change, at the pins that the net loads
-    clock      (modules,) fJ of each cycle: clock pins, and what registers take at them whatever they hold
+    clock      (module, net, fJ) of each cycle: the clock pins of the register that makes the net, and what it takes at
+               them whatever it holds
     leakage    (modules,) W
     cells, registers  (modules,)
     """
 
     internal: tuple[np.ndarray, np.ndarray, np.ndarray]
     switching: tuple[np.ndarray, np.ndarray, np.ndarray]
-    clock: np.ndarray
+    clock: tuple[np.ndarray, np.ndarray, np.ndarray]
     leakage: np.ndarray
     cells: np.ndarray
     registers: np.ndarray
@@ -65,7 +66,8 @@ def cell_energies(flat: Flat, library: Library) -> CellEnergies:
             np.add.at(loads, cells.nets[pin], library.cells[cells.kind].pins[pin].capacitance)
     internal: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     switching: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    clock, leakage = np.zeros(count), np.zeros(count)
+    clock: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    leakage = np.zeros(count)
     number, registers = np.zeros(count, np.int64), np.zeros(count, np.int64)
     driven = np.zeros(flat.nets, bool)
     half = library.voltage**2 / 2
@@ -85,23 +87,26 @@ def cell_energies(flat: Flat, library: Library) -> CellEnergies:
                 # Which of the inputs made the edge is not asked: the mean of all.
                 energy = np.mean([_mean(power, slew, loads[nets]) for power in powers], axis=0)
                 internal.append((cells.module, nets, np.maximum(energy, 0.0)))
+        # The clock rises and falls once a cycle.
+        ticking = 2 * half * sum(cell.pins[pin].capacitance for pin in clocks)
         for power in cell.powers:
             if power.pin not in cell.inputs:
                 continue
             energy = _mean(power, slew, np.zeros(1))[0]
             if power.pin in clocks:
-                clock += each * 2 * energy
+                ticking += 2 * energy
             else:
                 nets = cells.nets[power.pin]
                 internal.append((cells.module, nets, np.full(len(nets), energy)))
-        # The clock rises and falls once a cycle.
-        clock += each * 2 * half * sum(cell.pins[pin].capacitance for pin in clocks)
+        if clocks:
+            nets = cells.nets[cell.outputs[0]]
+            clock.append((cells.module, nets, np.full(len(nets), ticking)))
     # What comes from outside loads its driver with what is in here; its clock is counted already.
     nets = np.unique(flat.inputs[flat.inputs > 1])
     clocked = [cells.nets[pin] for cells in flat.cells for pin in _clocks(library.cells[cells.kind])]
     nets = np.setdiff1d(nets[~driven[nets]], np.concatenate([*clocked, np.zeros(0, np.int64)]))
     switching.append((np.zeros(len(nets), np.int64), nets, half * loads[nets]))
-    return CellEnergies(_joined(internal), _joined(switching), clock, leakage, number, registers)
+    return CellEnergies(_joined(internal), _joined(switching), _joined(clock), leakage, number, registers)
 
 
 def _joined(

@@ -22,10 +22,11 @@ class FlatCells:
 
 @dataclass(frozen=True)
 class Box:
-    """What is no cell: a memory, a macro or a part; the nets of each pin and its direction."""
+    """What is no cell: a memory, a macro or a part; its module, as a number, the nets of each pin and its direction."""
 
     path: str
     kind: str
+    module: int
     pins: Mapping[str, np.ndarray]
     directions: Mapping[str, str]
     parameters: Mapping[str, Any]
@@ -62,7 +63,7 @@ class _Builder:
         self.modules: dict[str, int] = {}
         self.cells: dict[str, dict[str, list[int]]] = {}
         self.owner: dict[str, list[int]] = {}
-        self.boxes: list[tuple[str, str, dict[str, list[int]], dict[str, str], Mapping[str, Any]]] = []
+        self.boxes: list[tuple[str, str, int, dict[str, list[int]], dict[str, str], Mapping[str, Any]]] = []
         self.names: dict[str, list[int]] = {}
         self.paths: dict[str, str] = {}
 
@@ -116,7 +117,9 @@ class _Builder:
                 self.add(kind, f"{inside}.", {port: nets(bits) for port, bits in connections.items()})
             else:
                 pins = {pin: nets(bits) for pin, bits in connections.items()}
-                self.boxes.append((inside, kind, pins, self.directions(kind, cell), cell["parameters"]))
+                self.boxes.append(
+                    (inside, kind, number, pins, self.directions(kind, cell), cell["parameters"])
+                )
         for net, record in module["netnames"].items():
             if not record.get("hide_name"):
                 # Yosys keeps RTLIL's backslash where a name would seem to be none without it.
@@ -157,8 +160,8 @@ def flatten(
             for kind, columns in builder.cells.items()
         ],
         boxes=[
-            Box(path, kind, {pin: joined(nets) for pin, nets in pins.items()}, directions, parameters)
-            for path, kind, pins, directions, parameters in builder.boxes
+            Box(path, kind, module, {pin: joined(nets) for pin, nets in pins.items()}, directions, parameters)
+            for path, kind, module, pins, directions, parameters in builder.boxes
         ],
         names={name: joined(nets) for name, nets in builder.names.items()},
         modules=list(builder.modules),

@@ -49,7 +49,8 @@ TARGETS = {
             "multipliers": "MULT18X18D",
             "pins": "TRELLIS_IO",
         },
-        map="synth_ecp5",
+        # Functions of more than four inputs by multiplexers between LUTs take a fifth more LUTs.
+        map="synth_ecp5 -nowidelut",
         # Products of cells and inputs, 4 bits each, are many and small: they stay in LUTs.
         multipliers="techmap -map +/mul2dsp.v -map +/lattice/dsp_map_18x18.v -D DSP_A_MAXWIDTH=18 -D DSP_B_MAXWIDTH=18"
         " -D DSP_A_MINWIDTH=5 -D DSP_B_MINWIDTH=5 -D DSP_NAME=$__MUL18X18\n"

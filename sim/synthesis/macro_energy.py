@@ -62,14 +62,14 @@ def operations(
     models: Mapping[str, object],
     macros: Macros,
     node_nm: float | None = None,
-) -> dict[str, Operations]:
-    """Kind of macro → what those of an instance did; kinds of memories are "memory WIDTH×DEPTH".
+) -> dict[tuple[int, str], Operations]:
+    """(Number of a module, kind of macro) → what those in it did; kinds of memories are "memory WIDTH×DEPTH".
 
     values  of all nets, in words of 64 cycles
     models  name → what each macro is made from
     node_nm where the memories' figures are going to be used, as `Macros.memory` takes it
     """
-    found: dict[str, Operations] = {}
+    found: dict[tuple[int, str], Operations] = {}
     for box in flat.boxes:
         kind, pins = box.kind, box.pins
         if kind == MEMORY_CELL:
@@ -85,7 +85,7 @@ def operations(
             name, one = kind, Operations(macros.macro(models[kind]), 1)
         else:
             continue
-        found.setdefault(name, Operations(one.figures)).add(one)
+        found.setdefault((box.module, name), Operations(one.figures)).add(one)
     return found
 
 

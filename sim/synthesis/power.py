@@ -9,8 +9,9 @@ Of each part of the simulation the registers, inputs and outputs of macros are r
 - macros take the energy that the table of macros cites for each operation
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from ohmweave.sim.synthesis.aliases import aliases_of
 from ohmweave.sim.synthesis.area import Process
 from ohmweave.sim.synthesis.cell_energy import cell_energies, check_powers
 from ohmweave.sim.synthesis.cells import Library
-from ohmweave.sim.synthesis.flat import flatten
+from ohmweave.sim.synthesis.flat import Flat, flatten
 from ohmweave.sim.synthesis.macro_energy import Operations, operations
 from ohmweave.sim.synthesis.macros import Macros
 from ohmweave.sim.synthesis.mapped import Synthesised
@@ -38,6 +39,9 @@ class BlockPower:
     internal   in cells whose outputs or inputs change
     switching  at the pins that they drive
     clock      of registers, each cycle
+    gated      the same in those cycles alone in which a bit of the register of the RTL changes: an estimate of what
+               clock gating would leave at least
+    macros     kind of macro → what those in it did and take, which is not in the figures above
     """
 
     cells: int = 0
@@ -45,14 +49,14 @@ class BlockPower:
     internal: float = 0.0
     switching: float = 0.0
     clock: float = 0.0
+    gated: float = 0.0
     leakage_w: float = 0.0
-
-    @property
-    def energy(self) -> float:
-        return self.internal + self.switching + self.clock
+    macros: dict[str, Operations] = field(default_factory=dict)
 
     def watts(self, frequency_hz: float) -> float:
-        return self.energy * frequency_hz + self.leakage_w
+        """Of its cells and its macros."""
+        cells = (self.internal + self.switching + self.clock) * frequency_hz + self.leakage_w
+        return cells + sum(macro.watts(frequency_hz) for macro in self.macros.values())
 
 
 @dataclass
@@ -60,7 +64,7 @@ class ChipPower:
     """A chip in a run.
 
     blocks   module → what it takes
-    macros   kind of macro → what all of them did and take
+    resting  modules that the recorded run has no part of: their gates are taken to rest
     named, unnamed  bits of registers of which the values were recorded, and which took what was at their input
     windows  of 64 cycles
     """
@@ -69,12 +73,20 @@ class ChipPower:
     named: int = 0
     unnamed: int = 0
     blocks: dict[str, BlockPower] = field(default_factory=dict)
-    macros: dict[str, Operations] = field(default_factory=dict)
+    resting: list[str] = field(default_factory=list)
+
+    @property
+    def macros(self) -> dict[str, Operations]:
+        """Kind of macro → what all of them did and take."""
+        found: dict[str, Operations] = {}
+        for block in self.blocks.values():
+            for name, macro in block.macros.items():
+                found.setdefault(name, Operations(macro.figures)).add(macro)
+        return found
 
     def watts(self, frequency_hz: float) -> float:
         """Of everything."""
-        cells = sum(block.watts(frequency_hz) for block in self.blocks.values())
-        return cells + sum(macro.watts(frequency_hz) for macro in self.macros.values())
+        return sum(block.watts(frequency_hz) for block in self.blocks.values())
 
 
 def chip_power(
@@ -104,47 +116,76 @@ def chip_power(
     by_part: dict[str, list[np.ndarray]] = {}
     for instance in recording.instances:
         by_part.setdefault(instance.part, []).append(instance.words)
+
+    def add(flat: Flat, states: Iterable[_State]) -> None:
+        _add(
+            power,
+            flat,
+            states,
+            library,
+            lambda nets: operations(flat, nets, synthesised.macros, macros, process.node_nm),
+            process,
+        )
+
     for part, words in by_part.items():
         flat = flatten(netlists, part, library, set(recording.values) - {part})
         replay = Replay(flat, library, recording.values[part], aliases)
-        _add_part(power, replay, words, synthesised, library, macros, process)
+        power.named += len(words) * replay.named
+        power.unnamed += len(words) * replay.unnamed
+        add(flat, (_state(replay, each) for each in words))
+    if synthesised.top not in recording.values:
+        flat = flatten(netlists, synthesised.top, library, recording.values)
+        power.resting = flat.modules
+        add(flat, [_rest(flat)])
     return power
 
 
-def _add_part(
+#: Of an instance: the values of all nets, how often each changes in a cycle, and `Replay.clocked`.
+_State: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _state(replay: Replay, words: np.ndarray) -> _State:
+    # What rests in all windows is the same in each: one of them says everything.
+    still = bool(((words == 0) | (words == ~np.uint64(0))).all() and (words == words[:, :1]).all())
+    used = words[:, :1] if still else words
+    nets = replay.run(used)
+    return nets, toggles(nets) / (PAIRS * nets.shape[1]), replay.clocked(used)
+
+
+def _rest(flat: Flat) -> _State:
+    nets = np.zeros((flat.nets, 1), np.uint64)
+    nets[1] = ~np.uint64(0)
+    return nets, np.zeros(flat.nets), np.ones(flat.nets)
+
+
+def _add(
     power: ChipPower,
-    replay: Replay,
-    words: list[np.ndarray],
-    synthesised: Synthesised,
+    flat: Flat,
+    states: Iterable[_State],
     library: Library,
-    macros: Macros,
+    done: Callable[[np.ndarray], dict[tuple[int, str], Operations]],
     process: Process,
 ) -> None:
-    """Add all instances of a part."""
-    flat = replay.flat
+    """Add all instances of a part; `done` tells what its macros did."""
     energies = cell_energies(flat, library)
-    internal, switching = np.zeros(len(flat.modules)), np.zeros(len(flat.modules))
-    for each in words:
-        # What rests in all windows is the same in each: one of them says everything.
-        still = bool(((each == 0) | (each == ~np.uint64(0))).all() and (each == each[:, :1]).all())
-        nets = replay.run(each[:, :1] if still else each)
-        rate = toggles(nets) / (PAIRS * nets.shape[1])
-        for total, (modules, changed, energy) in (
-            (internal, energies.internal),
-            (switching, energies.switching),
-        ):
-            total += np.bincount(modules, energy * rate[changed], len(flat.modules))
-        for name, found in operations(flat, nets, synthesised.macros, macros, process.node_nm).items():
+    blocks = [power.blocks.setdefault(name, BlockPower()) for name in flat.modules]
+
+    def by_module(column: tuple[np.ndarray, np.ndarray, np.ndarray], rate: np.ndarray) -> np.ndarray:
+        modules, nets, energy = column
+        return np.bincount(modules, energy * rate[nets], len(blocks)) * FJ
+
+    for nets, rate, clocked in states:
+        every = np.ones(flat.nets)
+        internal, switching = by_module(energies.internal, rate), by_module(energies.switching, rate)
+        clock, gated = by_module(energies.clock, every), by_module(energies.clock, clocked)
+        for number, block in enumerate(blocks):
+            block.cells += int(energies.cells[number])
+            block.registers += int(energies.registers[number])
+            block.internal += float(internal[number])
+            block.switching += float(switching[number])
+            block.clock += float(clock[number])
+            block.gated += float(gated[number])
+            block.leakage_w += float(energies.leakage[number])
+        for (number, name), found in done(nets).items():
             scaled = Operations(process.figures(found.figures))
-            power.macros.setdefault(name, scaled).add(found)
-    count = len(words)
-    power.named += count * replay.named
-    power.unnamed += count * replay.unnamed
-    for number, name in enumerate(flat.modules):
-        block = power.blocks.setdefault(name, BlockPower())
-        block.cells += count * int(energies.cells[number])
-        block.registers += count * int(energies.registers[number])
-        block.internal += float(internal[number]) * FJ
-        block.switching += float(switching[number]) * FJ
-        block.clock += count * float(energies.clock[number]) * FJ
-        block.leakage_w += count * float(energies.leakage[number])
+            blocks[number].macros.setdefault(name, scaled).add(found)

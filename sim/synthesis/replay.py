@@ -60,6 +60,7 @@ class Replay:
     ):
         self.flat = flat
         self.aliases = aliases or {}
+        self.recorded = recorded
         self.known, self.rows = self._sources(recorded)
         given = np.zeros(flat.nets, bool)
         given[:2] = True
@@ -171,6 +172,27 @@ class Replay:
             if self.unnamed:
                 self._follow(values)
         return values
+
+    def clocked(self, words: np.ndarray) -> np.ndarray:
+        """(nets,): of registers' outputs the share of cycles in which any bit of the register changes; 1 elsewhere.
+
+        What a clock that is gated for each register of the RTL would come to at least.
+        """
+        found = np.ones(self.flat.nets)
+        moved = (words ^ (words >> np.uint64(1))) & _PAIRS_MASK
+        share, start = np.ones(len(words)), 0
+        for value in self.recorded:
+            if value.kind in ("register", "word"):
+                together = np.bitwise_or.reduce(moved[start : start + value.bits], axis=0, keepdims=True)
+                share[start : start + value.bits] = count_ones(together)[0] / (PAIRS * words.shape[1])
+            start += value.bits
+        found[self.known] = share[self.rows]
+        for cells, cell in self.registers:
+            outputs = [nets for nets, _ in self._outputs(cell, cells.nets)]
+            least = np.minimum.reduce([found[nets] for nets in outputs])
+            for nets in outputs:
+                found[nets] = least
+        return found
 
     def _inverses(self, values: np.ndarray) -> None:
         """Outputs of registers that are known by another of their outputs."""

@@ -1,7 +1,7 @@
 """A block on silicon: from its name to its areas and its critical path, and the files that say so."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from ohmweave.config import Architecture
 from ohmweave.sim.npz import write_files
 from ohmweave.sim.synthesis.area import Areas, Process, areas, process_of
 from ohmweave.sim.synthesis.blocks import block_source
+from ohmweave.sim.synthesis.cell_energy import check_powers
 from ohmweave.sim.synthesis.cells import Library
 from ohmweave.sim.synthesis.flow import DEFAULT_THRESHOLD, Progress, synthesise
 from ohmweave.sim.synthesis.hard_macros import hard_macros
@@ -20,7 +21,7 @@ from ohmweave.sim.synthesis.mapped import Synthesised
 from ohmweave.sim.synthesis.timing import Path as TimingPath
 from ohmweave.sim.synthesis.timing import Timing, analyse
 from ohmweave.sim.synthesis.tool import find_tool
-from ohmweave.sim.synthesis.treemap import png, svg
+from ohmweave.sim.synthesis.treemap import drawings
 from ohmweave.sim.synthesis.treemap_areas import area_tree
 
 __all__ = ["UNIT_FO4_NS", "Silicon", "silicon", "write_silicon"]
@@ -138,9 +139,12 @@ def silicon(
     memory_threshold_bits: int = DEFAULT_THRESHOLD,
     tool_name: str | None = None,
     limit_bytes: int | None = None,
+    powers: bool = False,
     progress: Progress | None = None,
 ) -> Silicon:
     """Synthesise a block; the options are those of `ohmweave synth`.
+
+    powers  whether the cells must have energies
 
     Raises `OhmweaveError`, one sentence, for whatever does not fit, before anything takes long where that can be.
     """
@@ -149,6 +153,8 @@ def silicon(
     macros = load_macros(macro_table)
     library = load_library(liberty) if liberty else unit_gates()
     process = process_of(library, node_nm)
+    if powers:
+        check_powers(library)
     if progress is not None:
         progress("netlist", 0, 0)
     synthesised = synthesise(
@@ -176,17 +182,14 @@ def silicon(
     )
 
 
-def write_silicon(result: Silicon, out: Path) -> list[Path]:
-    """Write `area.json` and the treemap into a folder, which is made if it is missing; return the files."""
+def write_silicon(result: Silicon, out: Path, more: Mapping[str, str | bytes] | None = None) -> list[Path]:
+    """Write `area.json` and the treemap into a folder, which is made if it is missing; return the files.
+
+    more  files by name that are written with them, or not at all
+    """
     record = result.record()
     unit = result.area_unit
     tree = area_tree(result.synthesised, result.areas)
     title = f"{result.block} of {result.arch} on {result.library.name}: {record['total']:,.0f} {unit}"
-    return write_files(
-        out,
-        {
-            "area.json": json.dumps(record, indent=2) + "\n",
-            "area.svg": svg(tree, title, unit),
-            "area.png": png(tree, title, unit),
-        },
-    )
+    files = {"area.json": json.dumps(record, indent=2) + "\n"} | drawings("area", tree, title, unit)
+    return write_files(out, files | dict(more or {}))

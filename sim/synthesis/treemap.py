@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
-__all__ = ["COLOURS", "Box", "Node", "boxes", "png", "svg"]
+__all__ = ["COLOURS", "Box", "Node", "boxes", "drawings", "png", "svg"]
 
 WIDTH, HEIGHT, TITLE, LEGEND = 1200, 750, 30, 24
 #: A rectangle with a name has a strip of this height for it, if there is room.
@@ -13,7 +13,10 @@ STRIP = 15
 FONT = 11
 #: Smaller shares of the whole are drawn as one rectangle with their kind's colour, and below the second not at all.
 SPLIT_SHARE, LEAST_SHARE = 1 / 400, 1 / 20_000
-COLOURS = {"logic": "#9ecae1", "memory": "#fdd0a2", "macro": "#a1d99b", "module": "#f4f4f4"}
+COLOURS = {
+    "logic": "#9ecae1", "clock": "#bcbddc", "leakage": "#d9d9d9", "memory": "#fdd0a2", "macro": "#a1d99b",
+    "module": "#f4f4f4",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,12 @@ def _leaves(node: Node) -> Iterator[Node]:
         yield from _leaves(child)
 
 
+def _kinds(root: Node) -> list[str]:
+    """Those that the drawing has, for the legend."""
+    there = {leaf.kind for leaf in _leaves(root)}
+    return [kind for kind in COLOURS if kind in there and kind != "module"]
+
+
 def _label(box: Box, unit: str) -> str:
     """As much of a name and its value as there is room for."""
     room = int((box.width - 6) / (0.56 * FONT))
@@ -153,16 +162,21 @@ def svg(root: Node, title: str, unit: str) -> str:
         if box.named and (label := _label(box, unit)):
             lines.append(f'<text x="{box.x + 3:.2f}" y="{box.y + FONT:.2f}">{escape(label)}</text>')
         lines.append("</g>")
-    for number, kind in enumerate(("logic", "memory", "macro")):
+    for number, kind in enumerate(_kinds(root)):
         x, y = 6 + 110 * number, HEIGHT - 18
         lines.append(f'<rect x="{x}" y="{y}" width="12" height="12" fill="{COLOURS[kind]}" stroke="#555"/>')
         lines.append(f'<text x="{x + 18}" y="{y + 10}">{kind}</text>')
     return "\n".join([*lines, "</svg>", ""])
 
 
+def drawings(name: str, root: Node, title: str, unit: str) -> dict[str, str | bytes]:
+    """NAME.svg and NAME.png."""
+    return {f"{name}.svg": svg(root, title, unit), f"{name}.png": png(root, title, unit)}
+
+
 def _plain(text: str) -> str:
     """With characters alone that Pillow's own font has, whose spaces are narrow."""
-    return text.replace("×", "x").replace("µm²", "um2").replace("…", "..").replace(" ", "  ")
+    return text.replace("×", "x").replace("²", "2").replace("µ", "u").replace("…", "..").replace(" ", "  ")
 
 
 def png(root: Node, title: str, unit: str) -> bytes:
@@ -177,7 +191,7 @@ def png(root: Node, title: str, unit: str) -> bytes:
         draw.rectangle((box.x, box.y, box.x + box.width, box.y + box.height), colour, "#555555")
         if box.named and (label := _label(box, unit)):
             draw.text((box.x + 3, box.y + 1), _plain(label), "black", small)
-    for number, kind in enumerate(("logic", "memory", "macro")):
+    for number, kind in enumerate(_kinds(root)):
         x, y = 6 + 110 * number, HEIGHT - 18
         draw.rectangle((x, y, x + 12, y + 12), COLOURS[kind], "#555555")
         draw.text((x + 18, y), kind, "black", small)

@@ -1,6 +1,9 @@
-"""Liberty files of a few cells with round numbers, for tests that compute by hand."""
+"""Liberty files of a few cells with round numbers, for tests that compute by hand, and one to map onto."""
 
+import re
 from pathlib import Path
+
+from ohmweave.sim.synthesis.library import UNIT_GATES
 
 #: Cells of one template: slews 0 and 1 ns, loads 0 and 10 fF.
 HEAD = """
@@ -104,3 +107,19 @@ CLOCKED = DFF.replace(
     "clock : true; internal_power () { "
     + table("rise_power", 7, 0, 0, "energy") + table("fall_power", 5, 0, 0, "energy") + "}",
 ).replace("area : 6;", "area : 6; cell_leakage_power : 10;")  # fmt: skip
+
+
+def powered_unit_gates(path: Path) -> Path:
+    """The unit gates with energies: 3 fJ of each change of an output, 12 fJ of each cycle of a clock, and leakage."""
+
+    def power(rise: int, fall: int) -> str:
+        return (
+            f'internal_power () {{ rise_power (scalar) {{ values ("{rise}"); }} '
+            f'fall_power (scalar) {{ values ("{fall}"); }} }}'
+        )
+
+    text = UNIT_GATES.read_text().replace("library (unit_gates)", "library (powered)")
+    text = re.sub(r"(direction : output;)", rf"\1 {power(4, 2)}", text)
+    text = re.sub(r"(clock : true;)", rf"\1 {power(7, 5)}", text)
+    path.write_text(re.sub(r"(area : [\d.]+;)", r"\1 cell_leakage_power : 10;", text))
+    return path

@@ -1,11 +1,12 @@
 """`ohmweave synth`: a block's netlist on standard cells: area, critical path, macros apart."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ohmweave.commands.options import arch_option, check_output_folder, out_option
+from ohmweave.commands.synth_power import PowerChoices, check_power, power_options, prepared, show_power
 from ohmweave.config import load_architecture
 from ohmweave.errors import OhmweaveError
 
@@ -24,7 +25,7 @@ TARGETS = ("ecp5", "ice40")
 SHOWN = 20
 
 
-@click.command("synth", short_help="Synthesise a block or the chip: area, critical path.")
+@click.command("synth", short_help="Synthesise a block or the chip: area, critical path, power.")
 @arch_option
 @click.option(
     "--block",
@@ -87,7 +88,8 @@ SHOWN = 20
     help="Place and route on this FPGA instead; a digital circuit stands for each ReRAM array.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Where the placer of --target begins.")
-@out_option("Folder for area.json, area.svg and area.png, or fpga.json.")
+@power_options
+@out_option("Folder for area.json, area.svg and area.png, the same of power, or fpga.json.")
 def command(
     arch: str,
     block: str,
@@ -102,13 +104,17 @@ def command(
     target: str | None,
     seed: int,
     out: Path,
+    **choices: Any,
 ) -> int:  # fmt: skip
     """Map a block of the accelerator onto standard cells with Yosys, and tell its area and its critical path.
 
     Each distinct module is mapped once. ReRAM arrays, the cache's arrays and memories are macros from a table of
-    cited figures, apart from the logic. What the critical path leaves out: wires and the clock tree.
+    cited figures, apart from the logic. What the critical path leaves out: wires and the clock tree. With --power the
+    native simulator runs a network on the same netlist, and what all registers did in it is replayed on the gates.
     """
     architecture = load_architecture(arch)
+    power = PowerChoices(**choices)
+    check_power(power, block, settings, liberty, target)
     check_output_folder(out)
     if target is not None:
         from ohmweave.commands.synth_fpga import on_fpga
@@ -122,6 +128,7 @@ def command(
     from ohmweave.commands.terminal import output, progress_bars
     from ohmweave.sim.synthesis.silicon import silicon, write_silicon
 
+    run = None if power.power is None else prepared(power, architecture)
     with progress_bars(Console(stderr=True)) as progress:
         result = silicon(
             architecture,
@@ -134,11 +141,22 @@ def command(
             memory_threshold_bits=memory_threshold,
             tool_name=tool,
             limit_bytes=None if max_memory is None else int(max_memory * 1e9),
+            powers=run is not None,
             progress=progress,
         )
-    paths = write_silicon(result, out)
+        files, record = {}, None
+        if run is not None:
+            from ohmweave.sim.synthesis.power_run import measured
+
+            found = measured(
+                architecture, result, run, every=power.every, frequency_mhz=power.frequency, progress=progress
+            )
+            files, record = found.files(), found.record
+    paths = write_silicon(result, out, files)
     console = output()
     _show(console, result)
+    if record is not None:
+        show_power(console, record)
     for path in paths:
         console.print(f"wrote {path}", markup=False, soft_wrap=True)
     return 0

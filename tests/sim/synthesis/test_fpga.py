@@ -146,8 +146,12 @@ def test_harness_is_verilog(tmp_path: Path) -> None:
 def test_script_has_the_passes_of_yosys() -> None:
     text = script(TARGETS["ecp5"], "top", ["a.il", "b.v"], ["pe"], "out.json")
     lines = text.splitlines()
-    assert lines[:3] == ["read_rtlil a.il", "read_verilog b.v", "synth_ecp5 -top top -run begin:coarse"]
-    assert lines[-1] == "synth_ecp5 -top top -json out.json -run map_luts:"
+    assert lines[:3] == [
+        "read_rtlil a.il",
+        "read_verilog b.v",
+        "synth_ecp5 -nowidelut -top top -run begin:coarse",
+    ]
+    assert lines[-1] == "synth_ecp5 -nowidelut -top top -json out.json -run map_luts:"
     assert "setattr -mod -set keep_hierarchy 1 pe" in lines
     assert "share" not in lines
 

@@ -234,7 +234,7 @@ def test_energies(tmp_path: Path) -> None:
     # Mean of 4 and 2 fJ, and 2 fJ more for each 10 fF.
     assert internal == {first: pytest.approx(3.4), second: pytest.approx(3.6)}
     # The clock's pin: 12 fJ inside, and 1 fF up and down.
-    assert energies.clock.tolist() == [12 + 4]
+    assert [part.tolist() for part in energies.clock] == [[0], [nets["q"]], [12 + 4]]
     assert energies.leakage.tolist() == [pytest.approx((2 * 3 + 10) * 1e-9)]
     assert (energies.cells.tolist(), energies.registers.tolist()) == ([3], [1])
 
