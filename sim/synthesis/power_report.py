@@ -84,6 +84,7 @@ def power_record(
                 "internal_w": block.internal * hertz,
                 "switching_w": block.switching * hertz,
                 "clock_w": block.clock * hertz,
+                "clock_if_gated_w": block.gated * hertz,
                 "leakage_w": block.leakage_w,
                 "macros_w": sum(macro.watts(hertz) for macro in block.macros.values()),
                 "total_w": block.watts(hertz),

@@ -168,7 +168,7 @@ def _show(console: "Console", result: "Silicon") -> None:
     record = result.record()
     table = Table(title=f"{record['block']} of {record['arch']} on {record['library']}, {result.area_unit}")
     for name in ("module", "instances", "logic", "memory", "macro", "all instances", "%"):
-        table.add_column(name, justify="left" if name == "module" else "right")
+        table.add_column(name, justify="left" if name == "module" else "right", overflow="fold")
     total = record["total"] or 1.0
     for module in record["modules"][:SHOWN]:
         share = module["instances"] * module["area"]

@@ -129,7 +129,7 @@ def show_power(console: "Console", record: dict[str, Any]) -> None:
         title=f"{record['block']} of {record['arch']} in {record['workload']}, mW at {record['frequency_mhz']} MHz"
     )
     for name in ("module", "instances", "logic", "clock", "leakage", "macros", "all instances", "%"):
-        table.add_column(name, justify="left" if name == "module" else "right")
+        table.add_column(name, justify="left" if name == "module" else "right", overflow="fold")
     total = record["power_w"]["total"] or 1.0
 
     def row(name: str, instances: str, modules: Sequence[dict[str, float]]) -> None:
