@@ -6,8 +6,17 @@ from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
-from ohmweave.rtl.elements import FORMAT_BITS, MAX_WIDTH, UNIT, WIDE_BITS, OutputLayout, bits_of, low_units
+from ohmweave.rtl.elements import (
+    FORMAT_BITS,
+    MAX_WIDTH,
+    UNIT,
+    WIDE_BITS,
+    OutputLayout,
+    bits_of,
+    values_layout,
+)
 from ohmweave.rtl.flit import flit_stream
+from ohmweave.rtl.held import Held
 from ohmweave.rtl.side_receiver import check_width
 
 __all__ = ["Sender", "SenderConfig", "sender_config"]
@@ -65,24 +74,31 @@ class Sender(Component):
         m = Module()
         link, per_flit, lanes = self._params.link_bits, self._per_flit, self._params.alu_lanes
         words = -(-lanes * MAX_WIDTH // link)
-        raw = Signal(words * link)  # the bits of the vector that is being sent, those that go next lowest
+        # The bits of the vector that is being sent: the flits' worth that goes next and that behind it, and all of
+        # them, of which flit `ahead` comes after those. So the whole vector has one register, loaded and not shifted.
+        head = Signal(2 * link, reset_less=True)
+        m.submodules.raw = raw = Held(words * link)
+        m.submodules.cutter = cutter = _Cutter(self._params)
+        ahead = Signal(range(words + 1))
         busy = Signal()
         last = Signal()
         left = Signal(range(lanes * MAX_WIDTH // UNIT + 1))  # units of it that are still to be sent
+        ends = (
+            Signal()
+        )  # they fit into the next flit and the rest behind it: a register, as all that is ready by it
         rest = Signal(link)  # bits of the vectors before that do not fill a flit
-        fill = Signal(range(per_flit))  # units in it
+        fill = Signal(range(per_flit))  # units in it that the next frame does not throw out
         flush = Signal()  # a frame has ended and left something over
 
         flit = Signal(link)
         room = Signal()
         goes = Signal()
-        # What is left fits into this flit and the rest behind it.
-        ends = Signal()
         total = Signal(range(3 * per_flit))
+        after = Signal.like(fill)  # `fill` behind a vector that goes
         m.d.comb += [
             room.eq(~self.o.valid | self.o.ready),
-            ends.eq(fill + left < 2 * per_flit),
             total.eq(fill + left),  # only looked at if it ends
+            after.eq(Mux(last, 0, total)),
             goes.eq(busy & ~flush & ends & room),
             self.i.ready.eq(~busy | goes),
             self.o.p.data.eq(flit),
@@ -90,65 +106,85 @@ class Sender(Component):
         with m.If(room):
             m.d.sync += self.o.valid.eq(0)
         with m.If(room & flush):
-            m.d.sync += [self.o.valid.eq(1), flit.eq(rest), flush.eq(0), rest.eq(0), fill.eq(0)]
+            m.d.sync += [self.o.valid.eq(1), flit.eq(rest), flush.eq(0), rest.eq(0)]
         with m.Elif(room & busy):
             # The bits beyond `fill` in `rest` are those that the next word puts there again.
             joined = Signal(3 * link)
             place = bits_of(fill)
-            m.d.comb += joined.eq(rest | (raw[: 2 * link] << place))
+            m.d.comb += joined.eq(rest | (head << place))
             full = ~ends | (total >= per_flit)
             m.d.sync += [
                 flit.eq(joined),
                 self.o.valid.eq(full | last),
                 rest.eq(Mux(full, joined[link:], joined)),
-                raw.eq(raw[link:]),
+                head.eq(Cat(head[link:], raw.q.word_select(ahead, link))),
+                ahead.eq(ahead + 1),
                 left.eq(left - per_flit),
+                ends.eq(fill + left < 3 * per_flit),
             ]
             with m.If(ends):
-                m.d.sync += [fill.eq(total), flush.eq(last & full & (total != per_flit))]
+                m.d.sync += [fill.eq(after), flush.eq(last & full & (total != per_flit))]
                 with m.If(last & ~full):
-                    m.d.sync += [rest.eq(0), fill.eq(0)]
-        with m.If(self.i.ready):
-            m.d.sync += busy.eq(self.i.valid)
-            with m.If(self.i.valid):
-                m.d.sync += last.eq(self.i.p.last)
-                self._load(m, raw, left)
-        return m
-
-    def _load(self, m: Module, raw: Signal, left: Signal) -> None:
-        """Cut the lanes that count to the width of their elements; the bits behind them are zero.
-
-        Neighbours are joined to pairs, pairs to fours and so on, each by one shift.
-        """
-        values, count = self.i.p.values, self.i.p.count
+                    m.d.sync += rest.eq(0)
         units = Signal(range(MAX_WIDTH // UNIT + 1))  # of an element
         m.d.comb += units.eq(self.config.wide_bits[UNIT.bit_length() - 1 :])
         with m.If(~self.i.p.fuse), m.Switch(self.i.p.size):
-            for size, bits in FORMAT_BITS.items():
-                with m.Case(int(size)):
+            for name, bits in FORMAT_BITS.items():
+                with m.Case(int(name)):
                     m.d.comb += units.eq(bits // UNIT)
-        mask = Signal(MAX_WIDTH)
-        m.d.comb += mask.eq(low_units(units))
-        lanes: list[Value] = [
-            Mux(lane <= count, _widened(values[lane]) & mask, 0) for lane in range(self._params.alu_lanes)
+        size = (self.i.p.count + 1) * units
+        with m.If(self.i.ready):
+            m.d.sync += busy.eq(self.i.valid)
+            with m.If(self.i.valid):
+                m.d.sync += [
+                    last.eq(self.i.p.last),
+                    head.eq(cutter.o),
+                    ahead.eq(2),
+                    left.eq(size),
+                    ends.eq(size + Mux(busy, after, fill) < 2 * per_flit),
+                ]
+        m.d.comb += [
+            cutter.units.eq(units),
+            cutter.count.eq(self.i.p.count),
+            cutter.values.eq(self.i.p.values),
+            raw.take.eq(self.i.ready & self.i.valid),
+            raw.d.eq(cutter.o),
         ]
-        together = 1
-        while len(lanes) > 1:
-            # So many bits as that many elements have, a power of two.
-            shift = bits_of(units, together)
-            lanes = [
-                _join(lanes[n], lanes[n + 1], shift) if n + 1 < len(lanes) else lanes[n]
-                for n in range(0, len(lanes), 2)
-            ]
-            together *= 2
-        m.d.sync += [raw.eq(lanes[0]), left.eq((count + 1) * units)]
+        return m
+
+
+class _Cutter(Component):
+    """The lanes that count, cut to the width of their elements, zero behind them. Combinational.
+
+    It is a module of its own: what says when the vector is taken comes late, and a synthesis module by module does not
+    put it before the choice among widths.
+    """
+
+    def __init__(self, params: PEParams):
+        self._params = params
+        lanes = params.alu_lanes
+        super().__init__(
+            {
+                "units": In(range(MAX_WIDTH // UNIT + 1)),
+                "count": In(range(lanes)),
+                "values": In(values_layout(params)),
+                "o": Out(lanes * MAX_WIDTH),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        lanes = [Signal(MAX_WIDTH, name=f"lane_{lane}") for lane in range(self._params.alu_lanes)]
+        for number, lane in enumerate(lanes):
+            with m.If(number <= self.count):
+                m.d.comb += lane.eq(_widened(self.values[number]))
+        with m.Switch(self.units):
+            for bits in sorted({*FORMAT_BITS.values(), *WIDE_BITS}):
+                with m.Case(bits // UNIT):
+                    m.d.comb += self.o.eq(Cat(lane[:bits] for lane in lanes))
+        return m
 
 
 def _widened(lane: Value) -> Value:
     """A lane with as many bits as the widest element, its own sign above."""
     return Cat(lane, lane[-1].replicate(max(0, MAX_WIDTH - len(lane))))[:MAX_WIDTH]
-
-
-def _join(low: Value, high: Value, shift: Value) -> Value:
-    """Both, `high` from bit `shift` on, which is at most the size of `low`."""
-    return (low | (high << shift))[: len(low) + len(high)]
