@@ -127,11 +127,13 @@ class Sender(Component):
                 with m.If(last & ~full):
                     m.d.sync += rest.eq(0)
         units = Signal(range(MAX_WIDTH // UNIT + 1))  # of an element
-        m.d.comb += units.eq(self.config.wide_bits[UNIT.bit_length() - 1 :])
-        with m.If(~self.i.p.fuse), m.Switch(self.i.p.size):
-            for name, bits in FORMAT_BITS.items():
-                with m.Case(int(name)):
-                    m.d.comb += units.eq(bits // UNIT)
+        # No units without a vector: the simulators then cut none.
+        with m.If(self.i.valid):
+            m.d.comb += units.eq(self.config.wide_bits[UNIT.bit_length() - 1 :])
+            with m.If(~self.i.p.fuse), m.Switch(self.i.p.size):
+                for name, bits in FORMAT_BITS.items():
+                    with m.Case(int(name)):
+                        m.d.comb += units.eq(bits // UNIT)
         size = (self.i.p.count + 1) * units
         with m.If(self.i.ready):
             m.d.sync += busy.eq(self.i.valid)
@@ -176,7 +178,7 @@ class _Cutter(Component):
         m = Module()
         lanes = [Signal(MAX_WIDTH, name=f"lane_{lane}") for lane in range(self._params.alu_lanes)]
         for number, lane in enumerate(lanes):
-            with m.If(number <= self.count):
+            with m.If(self.units.any() & (number <= self.count)):
                 m.d.comb += lane.eq(_widened(self.values[number]))
         with m.Switch(self.units):
             for bits in sorted({*FORMAT_BITS.values(), *WIDE_BITS}):

@@ -7,15 +7,13 @@ from amaranth.lib.wiring import Component, In, Out
 from ohmweave.check import whole
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
-from ohmweave.rtl.elements import MAX_WIDTH, UNIT, WIDTHS, bits_of, low_units, vector_stream
+from ohmweave.rtl.elements import MAX_WIDTH, UNIT, WIDTHS, bits_of, vector_stream
 from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.receiver import MAX_CHANNELS, MAX_PIXELS, Phase, channel_range
 from ohmweave.rtl.tile_controller import token_stream
 
 __all__ = ["SideConfig", "SideReceiver", "side_config"]
 
-#: Lanes that a vector is cut into first.
-GROUP = 8
 #: Units of the widest pixel.
 MAX_UNITS = MAX_CHANNELS * MAX_WIDTH // UNIT
 
@@ -135,9 +133,8 @@ class SideReceiver(Component):
         config, link, per_flit = self.config, self._params.link_bits, self._per_flit
         running = Signal()
         phase = Signal(2)
-        have = Signal(
-            range(MAX_UNITS)
-        )  # units of the vector, or of the run of dropped channels, that have come
+        left = Signal(range(MAX_UNITS))  # units of the vector, or of the run of dropped channels, to come
+        have = Signal.like(config.vector_units)  # units of the vector that have come
         used = Signal(range(per_flit))  # units of the flit
         vector = Signal.like(config.last_vector)
         pixel = Signal.like(config.last_pixel)
@@ -151,20 +148,25 @@ class SideReceiver(Component):
         m.d.comb += room.eq(~full | ~self.o.valid | self.o.ready)
 
         taking = Signal()
-        size = Signal(range(MAX_UNITS))
-        left = Signal(range(MAX_UNITS))
         following = Signal.like(config.vector_units)  # size of the next vector
+        beginning = Signal.like(left)  # what is to come of a pixel's first vector or run
+        size = Signal.like(left)  # of the vector or run after this one
         last_vector = vector == config.last_vector
+        alone = Mux(config.last_vector == 0, config.last_units, config.vector_units)  # a pixel's first vector
         m.d.comb += [
             taking.eq((phase == Phase.TAKE) | ((phase == Phase.BEFORE) & (config.before == 0))),
-            size.eq(Mux(phase == Phase.AFTER, config.after, config.before)),
-            left.eq(size - have),
-            following.eq(config.vector_units),
+            following.eq(Mux(vector + 1 == config.last_vector, config.last_units, config.vector_units)),
+            beginning.eq(Mux(config.before == 0, alone, config.before)),
+            size.eq(beginning),
         ]
-        with m.If(taking):
-            m.d.comb += size.eq(Mux(last_vector, config.last_units, config.vector_units))
-        with m.If(Mux(last_vector, config.last_vector == 0, vector + 1 == config.last_vector)):
-            m.d.comb += following.eq(config.last_units)
+        with m.If(last_vector):
+            m.d.comb += following.eq(alone)
+        with m.If(taking & ~last_vector):
+            m.d.comb += size.eq(following)
+        with m.Elif(taking & (config.after != 0)):
+            m.d.comb += size.eq(config.after)
+        with m.Elif(~taking & (phase == Phase.BEFORE)):
+            m.d.comb += size.eq(alone)
 
         come = Signal(range(per_flit + 1))  # units that the flit still has
         ends = Signal()
@@ -188,15 +190,21 @@ class SideReceiver(Component):
         ]
         with m.If(self.start.ready):
             m.d.sync += running.eq(self.start.valid)
+        with m.If(~running):
+            m.d.sync += left.eq(beginning)
         with m.If(room):
             m.d.sync += full.eq(0)
         with m.If(advance):
-            m.d.sync += [used.eq(Mux(flit_done, 0, used + left)), have.eq(Mux(ends, 0, have + come))]
+            m.d.sync += [
+                used.eq(Mux(flit_done, 0, used + left)),
+                left.eq(Mux(ends, Mux(merge & ~frame_done, size - over, size), left - come)),
+            ]
+            with m.If(taking):
+                m.d.sync += have.eq(Mux(ends, Mux(merge & ~frame_done, over, 0), have + come))
             with m.If(ends & taking):
                 m.d.sync += [
                     full.eq(1),
                     vector.eq(Mux(last_vector, 0, vector + 1)),
-                    have.eq(Mux(merge & ~frame_done, over, 0)),
                 ]
             with m.If(ends):
                 m.d.sync += phase.eq(Mux(taking & last_vector, Phase.AFTER, Phase.TAKE))
@@ -219,35 +227,20 @@ class SideReceiver(Component):
         return m
 
     def _cut(self, m: Module, raw: Signal, full: Signal) -> None:
-        """Cut a complete vector into lanes, as soon as the one before it is taken.
-
-        By shifts and not by a case for each width: a vector is cut into groups of lanes, these into lanes.
-        """
-        config, lanes = self.config, self._params.alu_lanes
-        units = config.width[UNIT.bit_length() - 1 :]
-        mask = Signal(MAX_WIDTH)
-        sign = Signal(MAX_WIDTH)  # its place, if there is one
-        m.d.comb += [
-            mask.eq(low_units(units)),
-            sign.eq(Mux(config.signed, mask & ~(mask >> 1), 0)),
-        ]
+        """Cut a complete vector into lanes, as soon as the one before it is taken."""
         cut = Signal()
         m.d.comb += cut.eq(full & (~self.o.valid | self.o.ready))
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(cut):
             m.d.sync += self.o.valid.eq(1)
-        for first in range(0, lanes, GROUP):
-            count = min(GROUP, lanes - first)
-            group = Signal(count * MAX_WIDTH, name=f"group_{first}")
-            with m.If(cut):
-                m.d.comb += group.eq(_from(raw, units * (UNIT * first), (first + count) * MAX_WIDTH))
-            for lane in range(count):
-                element = Signal(MAX_WIDTH, name=f"element_{first + lane}")
-                with m.If(cut):
-                    m.d.comb += element.eq(_from(group, units * (UNIT * lane), (lane + 1) * MAX_WIDTH))
-                    negative = (element & sign).any()
-                    m.d.sync += self.o.p[first + lane].eq(Mux(negative, element | ~mask, element & mask))
+        with m.If(cut), m.Switch(self.config.width):
+            for bits in WIDTHS:
+                with m.Case(bits):
+                    for lane in range(self._params.alu_lanes):
+                        element = raw[bits * lane : bits * (lane + 1)]
+                        sign = (element[-1] & self.config.signed).replicate(MAX_WIDTH - bits)
+                        m.d.sync += self.o.p[lane].eq(Cat(element, sign))
 
 
 def _at(bits: Value, place: Value, size: int) -> Value:
@@ -256,8 +249,3 @@ def _at(bits: Value, place: Value, size: int) -> Value:
     low = (bits << place[:-1])[:size]
     high = bits << place[: (size - half - 1).bit_length()]
     return Mux(place[-1], Cat(Const(0, half), high)[:size], low)
-
-
-def _from(bits: Value, place: Value, size: int) -> Value:
-    """What is in the lowest `size` bits from `place` on."""
-    return bits[:size] >> place[: (size - 1).bit_length()]

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
@@ -181,9 +181,9 @@ class Switch(Component):
 
         settings = registers.value
         later = Signal(len(SwitchOutput))  # it is the turn of `second`
-        # No `with m.If`: Icarus would not begin a process of registers that have not changed since the start.
-        taking = (Mux(later[n], settings.second[n], settings.first[n]) for n in SwitchOutput)
-        m.d.comb += router.routes.as_value().eq(Mux(later.any(), Cat(taking), settings.first.as_value()))
+        # Where each output takes from at the moment: a register, since much hangs on it behind the router's `ready`.
+        routes = Signal.like(settings.first)
+        m.d.comb += router.routes.eq(routes)
 
         counted = Signal(len(SwitchOutput))
         taken = [Signal(CONFIG_BITS, name=f"taken_{n}") for n in SwitchOutput]  # flits of the present turn
@@ -194,7 +194,13 @@ class Switch(Component):
                     m.d.sync += taken[n].eq(taken[n] + 1)
                     length = Mux(later[n], settings.flits[n].second, settings.flits[n].first)
                     with m.If(taken[n] + 1 == length):
-                        m.d.sync += [taken[n].eq(0), later[n].eq(~later[n])]
+                        other = Mux(later[n], settings.first[n], settings.second[n])
+                        m.d.sync += [taken[n].eq(0), later[n].eq(~later[n]), routes[n].eq(other)]
         with m.If(self.config.valid):
-            m.d.sync += [later.eq(0), *(each.eq(0) for each in taken)]
+            m.d.sync += [later.eq(0), *(each.eq(0) for each in taken), routes.eq(settings.first)]
+            with m.Switch(self.config.p.address):
+                for word in range(INPUT_WORDS):
+                    with m.Case(word):
+                        now = routes.as_value()[CONFIG_BITS * word : CONFIG_BITS * (word + 1)]
+                        m.d.sync += now.eq(self.config.p.data)
         return m
