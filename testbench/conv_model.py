@@ -181,8 +181,9 @@ class Schedule:
     """When the handshakes of images come, from the formulas of the docstring of `ConvBuffer`.
 
     Column n of the run is read at the earliest one cycle after its last pixel was taken, one cycle after column
-    n-1 was read, and in the cycle in which column n-1 enters the window; it enters the window at the earliest
-    one cycle after it was read, and in the cycle in which the window before it is taken.
+    n-1 was read, and in the cycle in which column n-1 leaves the memories' outputs. It leaves them at the earliest one
+    cycle after it was read, and in the cycle in which column n-1 enters the window; it enters the window at the
+    earliest one cycle after that, and in the cycle in which the window before it is taken.
     """
 
     def __init__(self, images: Layer | Pair):
@@ -220,7 +221,8 @@ class Schedule:
         self.pixels = 0
         self.windows = 0
         self.next = 0
-        self.held: tuple[bool, bool] | None = None
+        self.held: tuple[bool, bool] | None = None  # at the memories' outputs: completes, is kept aside
+        self.column: tuple[bool, bool] | None = None  # before the window
         self.valid = False
 
     def _room(self, more: int) -> bool:
@@ -250,16 +252,19 @@ class Schedule:
         if take:
             self.valid = False
             self.windows += 1
-        moves = self.held is not None and (free or self.held[1])
+        enters = self.column is not None and (free or self.column[1])
+        moves = self.held is not None and (self.column is None or enters)
         read = None
         if self.held is None or moves:
             waits, _, last, aside = self.columns[self.next]
             if waits < self.pixels:
                 read = (last, aside)
                 self.next += 1
-        if moves and self.held is not None:
-            self.valid |= self.held[0]
-            self.held = None
+        if enters and self.column is not None:
+            self.valid |= self.column[0]
+            self.column = None
+        if moves:
+            self.column, self.held = self.held, None
         if read is not None:
             self.held = read
         self.pixels += pixel

@@ -240,7 +240,7 @@ async def interval(dut):
 
 @cocotb.test()
 async def latency(dut):
-    """A window is there 3 cycles after its last pixel, and one more for each of its columns right of the image."""
+    """A window is there 4 cycles after its last pixel, and one more for each of its columns right of the image."""
     tb = await bench(dut)
     for layer in layers(tb.params, frames=1):
         await tb.configure(layer)
@@ -257,11 +257,11 @@ async def latency(dut):
                 below = y * down - above + high > layer.height
                 shown = tb.offered[number]
                 if below and y and (y - 1) * down - above + high >= layer.height:
-                    assert shown >= at + 3, (
+                    assert shown >= at + 4, (
                         layer.name
                     )  # after the row of windows that ended on the same pixel
                 else:
-                    assert shown == at + 3 + zeros, f"{layer.name}: window {y}, {x}"
+                    assert shown == at + 4 + zeros, f"{layer.name}: window {y}, {x}"
                 number += 1
 
 
@@ -270,8 +270,8 @@ async def rows_ahead(dut):
     """While no window is taken, exactly the slots are filled; nothing needed is overwritten."""
     tb = await bench(dut)
     for layer in layers(tb.params, frames=1):
-        if (layer.plan.out_width - 1) * min(layer.s[1], layer.k[1]) < 2:
-            continue  # the reader is two columns ahead of the window, and so in the next row already
+        if (layer.plan.out_width - 1) * min(layer.s[1], layer.k[1]) < 3:
+            continue  # the reader is three columns ahead of the window, and so in the next row already
         frames = -(-layer.params.row_slots(layer.k) // layer.height) + 1
         shape = (layer.k, layer.s, layer.p, layer.height, layer.width)
         layer = Layer(layer.params, *shape, frames=frames, out=layer.out)
@@ -290,7 +290,7 @@ async def images_of_one_pixel(dut):
     layer = Layer(tb.params, 1, 1, 0, 1, 1, frames=200)
     await tb.configure(layer)
     await tb.run(layer)
-    assert tb.taken == list(range(3, 203))
+    assert tb.taken == list(range(4, 204))
 
 
 @cocotb.test(skip=parameters()["buffer"]["width"] < 28)

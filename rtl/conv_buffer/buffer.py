@@ -70,7 +70,7 @@ class ConvBuffer(Component):
     A window has n new columns: columns - pad for the first of a row of windows, min(stride, columns) for the others
     (pad and stride in columns). Of them, z lie right of the image.
 
-    - Last pixel taken in cycle c → window valid in cycle c + 3 + z, if no window before it was left waiting.
+    - Last pixel taken in cycle c → window valid in cycle c + 4 + z, if no window before it was left waiting.
     - The window before taken in cycle c and the pixels there → valid in cycle c + n. So a consumer that takes a
       window every 6 cycles, as the array does, never waits, for 1 to 7 columns, strides up to 5 and every padding. n is
       above 6 only for 7 columns: in each window at stride 7, else in the first of a row without padding. Its first
@@ -80,7 +80,7 @@ class ConvBuffer(Component):
     - Pixels: one a cycle. A pixel is refused only if its row would overwrite a row of the image being read that
       a window still needs: with y the first image row of the row of windows being read, rows up to
       y + row_slots(k) - 1 are taken, over the end of the image into the next ones. The columns read run at most
-      two ahead of the window offered.
+      three ahead of the window offered.
 
     All of this holds across the images' ends too, whether they alternate or not.
 

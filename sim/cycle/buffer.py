@@ -22,6 +22,9 @@ from ohmweave.sim.cycle.state import (
     C_BUFFER_0,
     C_BUFFER_1,
     C_IN_PLACE,
+    CL_LAST,
+    CL_STORE,
+    CL_VALID,
     CO_LAST,
     CO_STORE,
     CO_VALID,
@@ -64,17 +67,22 @@ def buffer_moves(s: np.ndarray, c: np.ndarray, b: int, pixel: int, ready: int) -
     row, column = s[r + WR_ROW], s[r + WR_COLUMN]
     changed = pixel
 
-    # The window takes a column, the reader reads another.
-    window, offered = s[r + WN_VALID], s[r + CO_VALID]
+    # The window takes a column, the one out of the memories follows it, the reader reads another.
+    window, offered, held = s[r + WN_VALID], s[r + CO_VALID], s[r + CL_VALID]
     free = window == 0 or ready != 0
-    store = offered != 0 and s[r + CO_STORE] != 0
-    shift = offered != 0 and not store and free
-    column_taken = free or store
+    store = held != 0 and s[r + CL_STORE] != 0
+    shift = held != 0 and not store and free
+    column_taken = held == 0 or free or store
     if shift:
-        s[r + WN_VALID] = s[r + CO_LAST]
+        s[r + WN_VALID] = s[r + CL_LAST]
         changed = 1
     elif ready != 0 and window != 0:
         s[r + WN_VALID] = 0
+        changed = 1
+    if column_taken and (held | offered) != 0:
+        s[r + CL_VALID] = offered
+        s[r + CL_LAST] = s[r + CO_LAST]
+        s[r + CL_STORE] = s[r + CO_STORE]
         changed = 1
 
     top, x = s[r + RE_TOP], s[r + RE_X]

@@ -52,12 +52,12 @@ MAIN, SHORTCUT, SIDE = 130, 140, 150
 (SD_RUNNING, SD_PHASE, SD_HAVE, SD_USED, SD_VECTOR, SD_PIXEL, SD_FULL, SD_VALID) = range(8)
 (SPREAD_X, SPREAD_Y, SPREAD_SINCE_X, SPREAD_SINCE_Y, SPREAD_PASSED_X, SPREAD_PASSED_Y) = range(160, 166)
 
-# Convolution buffers: writer, reader, column under way, window.
+# Convolution buffers: writer, reader, column out of the memories, column before the window, window.
 BUFFER_0, BUFFER_1 = 170, 190
 (
     WR_ROW, WR_COLUMN, WR_LINE, WR_LAYER, RE_TOP, RE_X, RE_FILLED, RE_WINDOW_X, RE_WINDOW_Y, RE_FRESH, RE_LAYER,
-    CO_VALID, CO_LAST, CO_STORE, WN_VALID,
-) = range(15)  # fmt: skip
+    CO_VALID, CO_LAST, CO_STORE, CL_VALID, CL_LAST, CL_STORE, WN_VALID,
+) = range(18)  # fmt: skip
 
 # Switch: outputs that each input goes to at the moment, flits of each output's present turn, outputs in their second.
 SW_WANTED, SW_COUNT, SW_LATER = 210, 216, 224
