@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ohmweave.assembler import assemble, disassemble
-from ohmweave.rtl.encoding import value_name
 from ohmweave.rtl.arithmetic.formats import CYCLES
+from ohmweave.rtl.encoding import value_name
 from ohmweave.rtl.isa import (
     CLASS_BITS,
     CLASSES,

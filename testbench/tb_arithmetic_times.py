@@ -96,7 +96,7 @@ async def latency_and_throughput(dut: Any) -> None:
                         assert two == {max(2 * length, result + 4)}, f"{length}, {result}: {taken}"
                     else:
                         assert steps(taken) == {max(length, result + 4)}
-    for op, extra in ((DIV, 27), (ISQRT, 25)):
+    for op, extra in ((DIV, 28), (ISQRT, 25)):
         program = [
             a_type(op, RESULT, *([K[0]] if op == DIV else [])),
             *[a_type(ADD, FORWARD, K[0])] * 3,

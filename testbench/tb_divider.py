@@ -11,7 +11,7 @@ from ohmweave.testbench.stream import parameters, reset, start
 
 BITS = parameters()["bits"]
 ONES = (1 << BITS) - 1
-PHASES = ("first", "check", *24 * ["step"], "round")
+PHASES = ("first", "measure", "check", *24 * ["step"], "round")
 
 
 async def begin(dut: Any) -> None:

@@ -44,9 +44,10 @@ class AluLane(Lane):
     Parameters: params, of the PE.
 
     Ports:
-    `take`, `a` and `b` are there and go to the first stage, `forward_a`, `forward_b` saying where FORWARD is the operand
-    instead;
-    `op`, of what is in the first stage; `x`, `y`, its operands; `quotient`, what DIV gives, `scale`, what ISQRT gives; an `op` that is none gives 0;
+    `take`, `a` and `b` are there and go to the first stage, where FORWARD is the operand instead if `forward_a`,
+    `forward_b`;
+    `op`, of what is in the first stage, one that is none gives 0; `x`, `y`, its operands; `quotient`, what DIV gives,
+    `scale`, what ISQRT gives;
     `done`, for each stage: what is in it moves on, from the last one to `result`;
     `keep_first`, `keep_last`, what moves on there is FORWARD from now on;
     `size`, format of what is in the last stage.

@@ -18,19 +18,20 @@ class Divider(Lane):
     Then a comparison tells which way it is rounded, and the sign is put back.
 
     Parameters: params, of the PE.
-    Ports: `first`, with `a` and `b`; after it `check`, 24 times `step`, and `round`, a cycle each, with any number of
-    cycles between them; `quotient`, after that until the next `first`.
-    Latency: 27 cycles from `first` to `quotient`, one division at a time.
+    Ports: `first`, with `a` and `b`; after it `measure`, `check`, 24 times `step`, and `round`, a cycle each, with any
+    number of cycles between them; `quotient`, after that until the next `first`.
+    Latency: 28 cycles from `first` to `quotient`, one division at a time.
     """
 
     module = "dividers"
-    common = frozenset({"first", "check", "step", "round"})
+    common = frozenset({"first", "measure", "check", "step", "round"})
 
     def __init__(self, *, params: PEParams):
         self._bits = params.lane_bits
         super().__init__(
             {
                 "first": In(1),
+                "measure": In(1),
                 "check": In(1),
                 "step": In(1),
                 "round": In(1),
@@ -46,15 +47,21 @@ class Divider(Lane):
         # Low bits of the dividend that are still to come, then bits of the quotient.
         rest, low = Signal(bits), Signal(QUOTIENT_BITS)
         by, negative, over, up = Signal(bits), Signal(), Signal(), Signal()
-        magnitude = Signal(bits)
+        dividend, magnitude = Signal(signed(bits)), Signal(bits)
         with m.If(self.first):
-            m.d.comb += magnitude.eq(Mux(self.a < 0, -self.a, self.a))
+            # Operands come late in the cycle.
+            m.d.sync += [Cat(low, rest).eq(self.a.as_unsigned()), by.eq(self.b)]
+        with m.If(self.measure):
+            m.d.comb += [
+                dividend.eq(Cat(low, rest)),
+                magnitude.eq(Mux(dividend < 0, -dividend, dividend)),
+            ]
             m.d.sync += [
                 rest.eq(magnitude >> QUOTIENT_BITS),
                 low.eq(magnitude),
                 # Zero by anything is zero, and by zero, too.
-                by.eq(Mux(self.b < 0, -self.b, self.b) | (self.a == 0)),
-                negative.eq(self.a[-1] ^ self.b[-1]),
+                by.eq(Mux(by[-1], -by, by) | (dividend == 0)),
+                negative.eq(dividend[-1] ^ by[-1]),
             ]
         with m.If(self.check):
             m.d.sync += over.eq(rest >= by)

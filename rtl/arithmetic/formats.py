@@ -26,10 +26,10 @@ STAGES = 4
 ROOT_BITS = 18
 #: Cycles that take 1, 2, 4, 8, 16 pairs of leading zeros away.
 NORMALISING = 5
-#: Cycles in the first stage. A division takes the magnitudes, compares, finds the bits, compares, rounds; a root
-#: takes the operand, normalises, prepares, finds the bits, rounds.
+#: Cycles in the first stage. A division takes the operands, their magnitudes, compares, finds the bits, compares,
+#: rounds; a root takes the operand, normalises, prepares, finds the bits, rounds.
 CYCLES = {
-    op: {AluOp.DIV: QUOTIENT_BITS + 4, AluOp.ISQRT: ROOT_BITS + NORMALISING + 3}.get(op, 1) for op in AluOp
+    op: {AluOp.DIV: QUOTIENT_BITS + 5, AluOp.ISQRT: ROOT_BITS + NORMALISING + 3}.get(op, 1) for op in AluOp
 }
 
 

@@ -78,11 +78,11 @@ class ArithmeticHalf(Component):
       or window that starts the body is there and the controller free, and w the cycles that it and those before it
       wait or work longer:
 
-      - DIV 27, ISQRT 25, as `VectorUnit` works on them;
+      - DIV 28, ISQRT 25, as `VectorUnit` works on them;
       - 3 for FORWARD of MUL, or of a result of another format than WIDE, less the instructions between, if any;
       - 4 for a register that the instruction before writes, less the instructions between, if any.
 
-      What is sent shows at `out` 5 cycles later, after DIV or ISQRT 27 or 25 more. After `clear` the controller is free
+      What is sent shows at `out` 5 cycles later, after DIV or ISQRT 28 or 25 more. After `clear` the controller is free
       2 + p cycles later, having looked at the heads of p programs.
     - A body of n instructions takes n + w cycles; one over a window counts as many as the window has pixels.
     - A body of n cycles whose instruction in cycle r names RESULT takes max(n, r + 4) cycles, and while another vector

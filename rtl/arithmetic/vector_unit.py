@@ -90,7 +90,7 @@ class VectorUnit(Component):
     Ports: `request`, whose `ready` depends on neither its `valid` nor its payload; `result`; `stages`, what is in each;
     `late`, an operation that MUL or a `size` other than WIDE keeps from giving FORWARD earlier is still to give it from
     the last stage: no request must name FORWARD; `clear`, drop what is under way and what waits, as a reset does.
-    Latency: n + 4 cycles from taking a request to its result, n = 28 for DIV, 26 for ISQRT, 1 for all others; while a
+    Latency: n + 4 cycles from taking a request to its result, n = 29 for DIV, 26 for ISQRT, 1 for all others; while a
     result waits, all behind it waits.
     Throughput: a request every n cycles. A request that is to give FORWARD late is in the last stage, and `late` low,
     n + 3 cycles after it was taken.
@@ -206,7 +206,7 @@ class VectorUnit(Component):
     def _phases(self, m: Module, taken: Signal) -> tuple[Signal, Signal]:
         """What dividers and SFU lanes do in this cycle: registers, since there are thousands of bits behind each."""
         op = self.request.p.op
-        divides = Signal(data.StructLayout({"first": 1, "check": 1, "step": 1, "round": 1}))
+        divides = Signal(data.StructLayout({"first": 1, "measure": 1, "check": 1, "step": 1, "round": 1}))
         roots = Signal(
             data.StructLayout(
                 {"first": 1, "normalise": 1, "level": range(NORMALISING), "prepare": 1, "step": 1}
@@ -215,7 +215,8 @@ class VectorUnit(Component):
         bits = Signal(range(max(QUOTIENT_BITS, ROOT_BITS)))  # still to be found
         m.d.sync += [
             divides.first.eq(taken & (op == AluOp.DIV)),
-            divides.check.eq(divides.first),
+            divides.measure.eq(divides.first),
+            divides.check.eq(divides.measure),
             divides.round.eq(divides.step & (bits == 0)),
             roots.first.eq(taken & (op == AluOp.ISQRT)),
             roots.prepare.eq(roots.normalise & (roots.level == 0)),
