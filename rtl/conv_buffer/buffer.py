@@ -140,6 +140,16 @@ class ConvBuffer(Component):
             window.config.eq(showing),
         ]
 
+        # First row, counted as the writer does, whose slot a window still needs: a register, since `pixel.ready` and
+        # the memories' enables hang on it. The images of both configurations begin with as many slots.
+        limit = Signal.like(writer.limit)
+        with m.If(cleared):
+            m.d.sync += limit.eq(self.config.slots)
+        with m.Elif(reader.next_frame):
+            m.d.sync += limit.eq(reading.slots)
+        with m.Elif(reader.row_end):
+            m.d.sync += limit.eq(limit + reader.step)
+
         word = params.lanes * params.act_bits
         for bank in range(params.banks):
             # Two words at least: an address of no bits is not Verilog.
@@ -162,7 +172,7 @@ class ConvBuffer(Component):
             writer.pixel.payload.eq(self.pixel.payload),
             writer.pixel.valid.eq(self.pixel.valid & ~cleared),
             self.pixel.ready.eq(writer.pixel.ready & ~cleared),
-            writer.limit.eq(reader.limit),
+            writer.limit.eq(limit),
             writer.next_frame.eq(reader.next_frame),
             reader.row.eq(writer.row),
             reader.column.eq(writer.column),
@@ -174,7 +184,7 @@ class ConvBuffer(Component):
             window.window.ready.eq(self.window.ready),
             self.pixel_layer.eq(writer.layer),
             self.window_layer.eq(window.layer),
-            self.spare.eq((writer.row + 1 < reader.limit) & ~cleared),
+            self.spare.eq((writer.row + 1 < limit) & ~cleared),
         ]
         return m
 

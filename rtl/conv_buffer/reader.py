@@ -48,7 +48,8 @@ class ColumnReader(Component):
         config        In(ConvConfig(params)); of the image being read
         alternate     In(1)  the image after it has another configuration
         row, column   In   the writer's position
-        limit         Out  first row, relative to this image, whose slot the window or a later one still needs
+        row_end       Out(1)  this cycle's column is the last of a row of windows
+        step          Out  image rows that nothing needs any more from there on, besides those before
         next_frame    Out(1)  this cycle's column is the last of the image
         layer         Out(1)  with `alternate`: the image being read is 1, 3, 5, ... since the reset
         renew         Out(1)  this cycle's column is the first with this configuration
@@ -59,14 +60,16 @@ class ColumnReader(Component):
 
     def __init__(self, *, params: BufferParams):
         self._params = params
-        width = ConvConfig(params)["in_width"].width
+        config = ConvConfig(params)
+        width = config["in_width"].width
         super().__init__(
             {
                 "config": In(ConvConfig(params)),
                 "alternate": In(1),
                 "row": In(signed(ROW_BITS)),
                 "column": In(width),
-                "limit": Out(signed(ROW_BITS)),
+                "row_end": Out(1),
+                "step": Out(config["stride"].shape),
                 "next_frame": Out(1),
                 "layer": Out(1),
                 "renew": Out(1),
@@ -104,14 +107,20 @@ class ColumnReader(Component):
             inside.eq(x < config.in_width),
             written.eq((self.row > bottom) | ((self.row == bottom) & (x < self.column))),
             issue.eq((~inside | written) & config.kernel.any() & (~self.word.valid | self.word.ready)),
-            self.limit.eq(Mux(top > config.pad, top - config.pad, 0) + config.slots),
             self.read.eq(issue & inside),
             self.address.eq(x),
             self.renew.eq(issue & untouched),
         ]
 
+        # Rows of the padding are no rows of the image, so that the first steps are shorter. Padding has few rows.
+        above = Signal(range(8))  # rows of it above `top`, if any
+        m.d.comb += [
+            above.eq(Mux(top < config.pad, config.pad - top[:3], 0)),
+            self.step.eq(Mux(config.stride > above, config.stride - above, 0)),
+        ]
+
         window_end = Signal()
-        row_end = Signal()
+        row_end = self.row_end
         m.d.comb += [
             window_end.eq(issue & (filled + 1 == Mux(fresh, config.first_columns, config.next_columns))),
             row_end.eq(window_end & (window_x == config.last_x)),
