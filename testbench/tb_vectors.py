@@ -74,11 +74,16 @@ async def random_windows(dut: Any, pace: tuple[float, float]) -> None:
 
 
 async def sources_of(dut: Any, found: list[int]) -> None:
-    """The buffer of each vector that is taken; one more waits just while no blocks are taken."""
+    """The buffer of each vector that is taken; one more waits while no blocks are taken, or is completed."""
+    blocks = 0
     while True:
         await ReadOnly()
-        assert dut.more.value == (not dut.i__ready.value)
-        if dut.o__valid.value and dut.o__ready.value:
+        valid, shown = bool(dut.i__valid.value), bool(dut.o__valid.value)
+        completes = valid and (blocks == COUNT - 1 or bool(int(dut.i__payload.value) >> BLOCK_BITS + 1))
+        assert bool(dut.more.value) == (not dut.i__ready.value or (shown and completes))
+        if valid and dut.i__ready.value:
+            blocks = 0 if completes else blocks + 1
+        if shown and dut.o__ready.value:
             found.append(int(dut.src.value))
         await RisingEdge(dut.clk)
 

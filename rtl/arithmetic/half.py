@@ -55,7 +55,7 @@ class ArithmeticHalf(Component):
     result_src : In(1)
         Number of the buffer whose window the vector at `result` comes from.
     result_more : In(1)
-        Another vector waits behind that at `result`.
+        Another vector waits behind that at `result`, or will in the next cycle.
     window : In(stream(window_lanes × act_bits))
         Windows of a convolution buffer. It may be another one after `busy` was low.
     pixel : Out(stream(lanes × act_bits))

@@ -23,8 +23,9 @@ class Sequencer(Component):
     A body is one run of a program, for one vector of one pixel. `post` starts when a RESULT vector waits that no body
     has been started for, if need be behind one (`result_more`), and, for the first vector of a pixel, fewer than
     `PIXELS` pixels are on their way to the buffer; `pool` starts when a window waits whose last body has not been
-    started. `post` goes first, so that the array does not wait for windows that could: no `pool` starts between a
-    body of `post` and that of the vector behind its own. With `second` `pool` starts for the RESULT vectors of buffer
+    started. `post` goes first, so that the
+    array does not wait for windows that could: no `pool` starts while one vector waits behind another, but if as many
+    pixels as may be are on their way. With `second` `pool` starts for the RESULT vectors of buffer
     1's windows, which then are none of `post`'s. A body that has been started is fetched to its end. Before all
     bodies each program's first instruction is fetched once, as a `probe`: `skip` then tells whether bodies begin with
     the second.
@@ -95,8 +96,8 @@ class Sequencer(Component):
                 & Mux(
                     second,
                     fresh & self.result_src,
-                    # The vector behind one that is still to be taken goes first.
-                    self.window & ~window_claimed & ~((claims == 1) & self.result_more),
+                    # The vectors that wait go first, if they can.
+                    self.window & ~window_claimed & ~(self.result_more & (pixels < PIXELS)),
                 )
             ),
             probes.eq(Cat(self.config.post.enable, self.config.pool.enable) & ~probed),

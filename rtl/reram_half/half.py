@@ -75,7 +75,7 @@ class ReRAMHalf(Component):
     result_src : Out(1)
         Number of the buffer whose window the vector at `result` comes from.
     result_more : Out(1)
-        Another vector waits behind that at `result`.
+        Another vector waits behind that at `result`, or will in the next cycle.
     busy : Out(1)
         The array is reading or being programmed, or holds sums.
     error : Out(ErrorLayout(reram_program))

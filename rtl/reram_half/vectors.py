@@ -34,7 +34,7 @@ class Vectors(Component):
     src : Out(1)
         Number of the buffer that the vector at `o` comes from.
     more : Out(1)
-        Another vector waits behind that at `o`; registered.
+        Another vector waits behind that at `o`, or is completed by the block at `i`.
 
     Timing
     ------
@@ -80,16 +80,18 @@ class Vectors(Component):
         spare_src = Signal()
 
         taken = Signal()
+        last = Signal()  # of its vector
         completes = Signal()
         block = self.i.p.values.as_value()
         m.d.comb += [
             self.i.ready.eq(~waiting),
             taken.eq(self.i.valid & ~waiting),
-            completes.eq(taken & (self.i.p.end | (position == count - 1))),
+            last.eq(self.i.p.end | (position == count - 1)),
+            completes.eq(taken & last),
             self.o.valid.eq(valid),
             self.o.payload.as_value().eq(shown),
             self.src.eq(shown_src),
-            self.more.eq(waiting),
+            self.more.eq(waiting | (valid & self.i.valid & last)),
         ]
         with m.If(completes), m.Switch(position):
             for n in range(count):

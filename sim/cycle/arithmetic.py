@@ -25,6 +25,7 @@ from ohmweave.sim.cycle.state import (
     C_POOL,
     C_POST,
     C_SECOND,
+    C_VECTOR_BLOCKS,
     C_WINDOW_PIXEL,
     CT_FORMAT_POST,
     CT_PAST_BUFFER,
@@ -82,6 +83,8 @@ from ohmweave.sim.cycle.state import (
     PL_VECTOR,
     PLACE_KEPT,
     PLACE_SIZE,
+    SA_END,
+    SA_VALID,
     SN_BUSY,
     SN_FILL,
     SN_FLUSH,
@@ -102,6 +105,8 @@ from ohmweave.sim.cycle.state import (
     STAGE_COUNT,
     STAGE_SIZE,
     STAGES,
+    VC_POSITION,
+    VC_VALID,
     VC_WAITING,
 )  # fmt: skip
 
@@ -202,15 +207,19 @@ def _fetch(
         return 1
     fresh = result != 0 and s[SQ_RESULT] == 0
     # The vector behind the one that a body has been started for.
-    behind = s[VC_WAITING] != 0 and s[SQ_RESULT] == 1
+    more = s[VC_WAITING] != 0
+    if s[VC_VALID] != 0 and s[SA_VALID] != 0:
+        more = more or s[SA_END] != 0 or s[VC_POSITION] == c[C_VECTOR_BLOCKS] - 1
+    behind = more and s[SQ_RESULT] == 1
     x = SQ_NEXT
     starts_post = (
         post != 0
         and ((fresh and not (second != 0 and source != 0)) or (behind and second == 0))
         and (s[x + NX_LATER] != 0 or s[SQ_PIXELS] < PIXELS)
     )
-    # It goes before a window.
-    waits = fresh and source != 0 if second else window != 0 and s[SQ_WINDOW] == 0 and not behind
+    # Vectors that wait go before a window, if they can.
+    first = more and s[SQ_PIXELS] < PIXELS
+    waits = fresh and source != 0 if second else window != 0 and s[SQ_WINDOW] == 0 and not first
     starts_pool = pool != 0 and waits
     if not starts_post and not starts_pool:
         return 0
