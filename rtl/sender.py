@@ -13,7 +13,6 @@ from ohmweave.rtl.elements import (
     WIDE_BITS,
     OutputLayout,
     bits_of,
-    values_layout,
 )
 from ohmweave.rtl.flit import flit_stream
 from ohmweave.rtl.held import Held
@@ -74,18 +73,17 @@ class Sender(Component):
         m = Module()
         link, per_flit, lanes = self._params.link_bits, self._per_flit, self._params.alu_lanes
         words = -(-lanes * MAX_WIDTH // link)
-        # The bits of the vector that is being sent: the flits' worth that goes next and that behind it, and all of
-        # them, of which flit `ahead` comes after those. So the whole vector has one register, loaded and not shifted.
+        # The bits of the vector that is being sent: the flits' worth that goes next and that behind it, and all behind
+        # the first of these, of which flit `ahead` comes next. So the vector has a register that is not shifted.
         head = Signal(2 * link, reset_less=True)
-        m.submodules.raw = raw = Held(words * link)
-        m.submodules.cutter = cutter = _Cutter(self._params)
+        m.submodules.raw = raw = Held(max(words - 2, 1) * link)
+        first, behind = Signal.like(head), Signal.like(raw.d)
         ahead = Signal(range(words + 1))
         busy = Signal()
         last = Signal()
         left = Signal(range(lanes * MAX_WIDTH // UNIT + 1))  # units of it that are still to be sent
-        ends = (
-            Signal()
-        )  # they fit into the next flit and the rest behind it: a register, as all that is ready by it
+        # They fit into the next flit and the rest behind it: a register, as all that is ready by it.
+        ends = Signal()
         rest = Signal(link)  # bits of the vectors before that do not fill a flit
         fill = Signal(range(per_flit))  # units in it that the next frame does not throw out
         flush = Signal()  # a frame has ended and left something over
@@ -140,51 +138,32 @@ class Sender(Component):
             with m.If(self.i.valid):
                 m.d.sync += [
                     last.eq(self.i.p.last),
-                    head.eq(cutter.o),
-                    ahead.eq(2),
+                    head.eq(first),
+                    ahead.eq(0),
                     left.eq(size),
                     ends.eq(size + Mux(busy, after, fill) < 2 * per_flit),
                 ]
+        self._cut(m, units, first, behind)
         m.d.comb += [
-            cutter.units.eq(units),
-            cutter.count.eq(self.i.p.count),
-            cutter.values.eq(self.i.p.values),
             raw.take.eq(self.i.ready & self.i.valid),
-            raw.d.eq(cutter.o),
+            raw.d.eq(behind),
         ]
         return m
 
+    def _cut(self, m: Module, units: Signal, head: Signal, behind: Signal) -> None:
+        """The lanes that count, cut to the width of their elements, zero behind them; their lowest bits in `head`.
 
-class _Cutter(Component):
-    """The lanes that count, cut to the width of their elements, zero behind them. Combinational.
-
-    It is a module of its own: what says when the vector is taken comes late, and a synthesis module by module does not
-    put it before the choice among widths.
-    """
-
-    def __init__(self, params: PEParams):
-        self._params = params
-        lanes = params.alu_lanes
-        super().__init__(
-            {
-                "units": In(range(MAX_WIDTH // UNIT + 1)),
-                "count": In(range(lanes)),
-                "values": In(values_layout(params)),
-                "o": Out(lanes * MAX_WIDTH),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
+        No module of its own: parts of a payload that go by several names are feedback to CXXRTL.
+        """
         lanes = [Signal(MAX_WIDTH, name=f"lane_{lane}") for lane in range(self._params.alu_lanes)]
         for number, lane in enumerate(lanes):
-            with m.If(self.units.any() & (number <= self.count)):
-                m.d.comb += lane.eq(_widened(self.values[number]))
-        with m.Switch(self.units):
+            with m.If(units.any() & (number <= self.i.p.count)):
+                m.d.comb += lane.eq(_widened(self.i.p.values[number]))
+        with m.Switch(units):
             for bits in sorted({*FORMAT_BITS.values(), *WIDE_BITS}):
                 with m.Case(bits // UNIT):
-                    m.d.comb += self.o.eq(Cat(lane[:bits] for lane in lanes))
-        return m
+                    cut = Cat(lane[:bits] for lane in lanes)
+                    m.d.comb += [head.eq(cut), behind.eq(cut[len(head) :])]
 
 
 def _widened(lane: Value) -> Value:
