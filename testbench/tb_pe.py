@@ -313,10 +313,10 @@ async def illegal_after_a_frame(dut: Any) -> None:
 
 #: Results that wait go before windows to be pooled. Behind the last frame's windows no results of a next one come,
 #: which they would have had to let pass: so many cycles earlier it ends.
-NOTHING_BEHIND = {"pool 3x3": 12}
+NOTHING_BEHIND = {"pool 3x3": 4}
 #: A shortcut's flits come with the main data and hold them back until the frame before has requested its last read:
 #: 6 pixels of 3 flits come then, up to the last of the first window, and take the way from the switch to the array.
-SHORTCUT = {"residual": 27}
+SHORTCUT = {"residual": 28}
 STAGES = (
     "relu",
     "uneven",
@@ -372,4 +372,4 @@ async def latency(dut: Any) -> None:
     instructions = job["post"] - 1  # the N-type takes no cycle
     dut._log.info(f"{left - read} cycles, {instructions} instructions")
     # ReRAM half, arithmetic half, sender, switch.
-    assert left - read == (READ_CYCLES + 2) + (2 + instructions) + 2 + 2
+    assert left - read == (READ_CYCLES + 2) + (7 + instructions) + 2 + 2

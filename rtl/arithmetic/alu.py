@@ -82,19 +82,20 @@ class AluLane(Lane):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bits = self._bits
-        a, b = Signal(signed(bits)), Signal(signed(bits))
+        # Operands of the first stage, and whether FORWARD stands in for them.
+        held_a, held_b = Signal(signed(bits)), Signal(signed(bits))
+        named_a, named_b = Signal(), Signal()
         forward = Signal(signed(bits))
         value = Signal(signed(bits))
-        forward_a, forward_b = Signal(), Signal()
         with m.If(self.take):
             m.d.sync += [
-                a.eq(self.a),
-                b.eq(self.b),
-                forward_a.eq(self.forward_a),
-                forward_b.eq(self.forward_b),
+                held_a.eq(self.a),
+                held_b.eq(self.b),
+                named_a.eq(self.forward_a),
+                named_b.eq(self.forward_b),
             ]
         # Of registers alone, as all outputs are.
-        m.d.comb += [self.x.eq(Mux(forward_a, forward, a)), self.y.eq(Mux(forward_b, forward, b))]
+        m.d.comb += [self.x.eq(Mux(named_a, forward, held_a)), self.y.eq(Mux(named_b, forward, held_b))]
         self._value(m, value)
 
         # One addend for each digit of the multiplier; all others have a single one.

@@ -72,11 +72,13 @@ def test_images_follow_sooner() -> None:
     """Two layers on one PE: with four PEs images leave in a quarter of the time, but for the link into the chip."""
     # 36 windows of two pixels a read, and the last layer's one of 36 pixels; 72 numbers an image.
     one, flits = (18 + 1) * TINY.pe.array.read_cycles, 36 * 2 * 4 // 16
+    # From the first layer's last read to the second's, which nothing hides.
+    way = 28
     for copies in (2, 4):
         cycles = ran(network(), 40, copies=copies).report.cycles
         assert cycles is not None
         assert cycles.interval is not None
-        assert max(one / copies, flits) <= cycles.interval <= max(one / copies, flits) + 8
+        assert max(one / copies, flits) <= cycles.interval <= max((one + way) / copies, flits)
 
 
 def test_as_many_as_make_it_faster() -> None:

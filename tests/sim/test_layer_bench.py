@@ -80,7 +80,8 @@ def test_small_layers(small):
     _, height, width = stages(layer_graph(small))[0].result.shape
     assert measured.outputs == 3 * small.outputs * height * width
     # The last frame, which none follows, may be done a few cycles earlier than the others.
-    assert 0.99 * measured.bounds.cycles <= measured.interval <= 1.05 * measured.bounds.cycles
+    # Behind the last of three frames no vectors of a next one go before its windows: it ends sooner.
+    assert 0.98 * measured.bounds.cycles <= measured.interval <= 1.05 * measured.bounds.cycles
     assert measured.waits_for_arithmetic >= 0
 
 

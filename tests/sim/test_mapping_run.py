@@ -94,7 +94,7 @@ def test_resnet20():
     result, equal = simulated(graph, mapped(graph, LARGE), images=2, backend="cycle")
     assert equal
     cycles = measure(result)
-    assert (cycles.latency, cycles.interval) == (10_264, 6144)
+    assert (cycles.latency, cycles.interval) == (12_736, 8192)
 
 
 @pytest.mark.nightly
