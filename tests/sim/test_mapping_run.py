@@ -88,7 +88,7 @@ def test_the_buffer_decides_how_many_layers_a_shortcut_may_skip(monkeypatch):
 
 
 def test_resnet20():
-    """All 23 stages on 64 PEs: images follow each other as fast as 1,024 pixels with a shortcut's 8 cycles of arithmetic."""
+    """All 23 stages on 64 PEs: an image takes as long as 1,024 pixels with 8 cycles of arithmetic for the shortcut."""
     graph = library.builtin("resnet20-w4a4")
     assert isinstance(graph, Graph)
     result, equal = simulated(graph, mapped(graph, LARGE), images=2, backend="cycle")
