@@ -58,7 +58,7 @@ def test_random_graphs(backend, count):
 
 
 def test_resnet20():
-    """23 stages on 16 PEs, in two parts: as many cycles as these two, more than eight times fewer than layer by layer."""
+    """23 stages on 16 PEs, in two parts: as many cycles as both, less than an eighth of those layer by layer."""
     graph = library.builtin("resnet20-w4a4")
     assert isinstance(graph, Graph)
     images = images_of(graph, 2)
@@ -76,7 +76,7 @@ def test_resnet20():
     assert parts.cycles.interval == 8192 + 2048
     # Of both parts, each found empty.
     assert parts.cycles.latency == 14_704
-    assert parts.cycles.interval * 10 < layers.cycles.interval
+    assert parts.cycles.interval * 8 < layers.cycles.interval
     assert [(names[0], names[-1]) for names in parts.parts] == [
         ("stem", "block4_conv2"),
         ("block5_conv1", "fc"),
