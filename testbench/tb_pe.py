@@ -317,6 +317,7 @@ NOTHING_BEHIND = {"pool 3x3": 4}
 #: A shortcut's flits come with the main data and hold them back until the frame before has requested its last read:
 #: 6 pixels of 3 flits come then, up to the last of the first window, and take the way from the switch to the array.
 SHORTCUT = {"residual": 28}
+TURN = 4
 STAGES = (
     "relu",
     "uneven",
@@ -345,7 +346,9 @@ async def intervals(dut: Any) -> None:
         interval = job["reads"] * READ_CYCLES + SHORTCUT.get(name, 0)
         found = [after - before for before, after in pairwise(cycles[flits - 1 :: flits])]
         dut._log.info(f"{name}: {found}, {interval} expected")
-        assert found == [interval] * (count - 2) + [interval - NOTHING_BEHIND.get(name, 0)]
+        due = [interval] * (count - 2) + [interval - NOTHING_BEHIND.get(name, 0)]
+        # Two layers wait for the stages of the lanes where one's results are the other's last windows.
+        assert all(0 <= each - one <= TURN * ("two" in name) for each, one in zip(found, due, strict=True))
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
