@@ -11,6 +11,7 @@ from ohmweave.check import whole
 from ohmweave.errors import OhmweaveError
 from ohmweave.params import PEParams
 from ohmweave.rtl.flit import flit_stream
+from ohmweave.rtl.held import Held
 from ohmweave.rtl.tile_controller import token_stream
 
 __all__ = ["MAX_CHANNELS", "MAX_PIXELS", "PLANES", "Phase", "Receiver", "ReceiverConfig", "receiver_config"]
@@ -218,21 +219,24 @@ class Receiver(Component):
                 m.d.sync += [phase.eq(Phase.BEFORE), pixel.eq(Mux(frame_done, 0, pixel + 1))]
             with m.If(taking):
                 m.d.sync += lane.eq(lane + moved + 1)
-                self._fill(m, lane, offset, moved)
             with m.If(word_done):
                 m.d.sync += [lane.eq(0), self.o.valid.eq(1)]
+        # `advance` comes late; what the word becomes does not wait for it.
+        m.submodules.word = word = Held(len(self.o.payload))
+        with m.If(running & taking & self.i.valid):
+            self._fill(m, word, lane, offset, moved)
+        m.d.comb += [word.take.eq(advance & taking), self.o.payload.eq(word.q)]
         return m
 
     def _planes(self) -> list[int]:
         return [planes for planes in PLANES if planes <= self._per_flit]
 
-    def _fill(self, m: Module, lane: Signal, offset: Signal, moved: Signal) -> None:
+    def _fill(self, m: Module, word: Held, lane: Signal, offset: Signal, moved: Signal) -> None:
         """Put the channels moved into their lanes; a word's first ones clear what is beyond them.
 
         By shifts and not by a case for each place: a translation to C++ stays small.
         """
-        act, word = self._act, self.o.payload
-        filled = Signal.like(word)
+        act, filled = self._act, Signal.like(word.d)
         with m.Switch(self.config.planes):
             for planes in self._planes():
                 with m.Case(planes.bit_length() - 1):
@@ -246,10 +250,10 @@ class Receiver(Component):
                         first = Signal(range(self._params.buffer.lanes), name=f"first_{planes}_{plane}")
                         m.d.comb += first.eq(self.config.plane_lanes * plane + lane)
                         # As many bits as the product has: the shifter has a place for each of its values.
-                        place = (first * act)[: (len(word) - 1).bit_length()]
-                        parts.append((nibbles << place)[: len(word)])
+                        place = (first * act)[: (len(filled) - 1).bit_length()]
+                        parts.append((nibbles << place)[: len(filled)])
                     m.d.comb += filled.eq(reduce(or_, parts))
-        m.d.sync += word.eq(Mux(lane == 0, 0, word) | filled)
+        m.d.comb += word.d.eq(Mux(lane == 0, 0, word.q) | filled)
 
 
 def _least(m: Module, *values: Value) -> Value:

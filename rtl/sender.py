@@ -51,7 +51,7 @@ class Sender(Component):
     Throughput: a flit a cycle, without a gap between vectors and frames if the next vector is there when the one
     before goes, in the cycle of its last full flit; then a frame of N bits takes ⌈N / link_bits⌉ cycles. A vector of
     less than a flit takes one cycle. A vector is taken while none is inside, or in the cycle in which the one inside
-    goes.
+    goes. Two flits wait where `o` is not ready, and `i.ready` is a register.
     """
 
     def __init__(self, *, params: PEParams):
@@ -79,49 +79,65 @@ class Sender(Component):
         m.submodules.raw = raw = Held(max(words - 2, 1) * link)
         first, behind = Signal.like(head), Signal.like(raw.d)
         ahead = Signal(range(words + 1))
-        busy = Signal()
         last = Signal()
         left = Signal(range(lanes * MAX_WIDTH // UNIT + 1))  # units of it that are still to be sent
-        # They fit into the next flit and the rest behind it: a register, as all that is ready by it.
-        ends = Signal()
         rest = Signal(link)  # bits of the vectors before that do not fill a flit
         fill = Signal(range(per_flit))  # units in it that the next frame does not throw out
-        flush = Signal()  # a frame has ended and left something over
-
         flit = Signal(link)
+        # A flit for which there was no room at `o`. So nothing inside, and no vector, waits for `o.ready` in its cycle.
+        spare = Signal(link)
+        # A vector is inside, and the units left of it fit into the next flit and the rest behind it; a frame has ended
+        # and left something over. What they will be tells what is ready then: the lanes hang on it.
+        names = ("busy", "ends", "flush", "has_spare")
+        now = busy, ends, flush, has_spare = [Signal(name=name) for name in names]
+        then = next_busy, next_ends, next_flush, next_has_spare = [
+            Signal(name=f"next_{name}") for name in names
+        ]
+        ready = Signal(init=1)
+        m.d.comb += [later.eq(state) for later, state in zip(then, now, strict=True)]
+        m.d.sync += [state.eq(later) for later, state in zip(then, now, strict=True)]
+        m.d.sync += ready.eq(~next_busy | (next_ends & ~next_flush & ~next_has_spare))
+        goes_out, is_flit = Signal(link), Signal()
         room = Signal()
-        goes = Signal()
         total = Signal(range(3 * per_flit))
         after = Signal.like(fill)  # `fill` behind a vector that goes
         m.d.comb += [
-            room.eq(~self.o.valid | self.o.ready),
+            room.eq(~has_spare),
             total.eq(fill + left),  # only looked at if it ends
             after.eq(Mux(last, 0, total)),
-            goes.eq(busy & ~flush & ends & room),
-            self.i.ready.eq(~busy | goes),
+            self.i.ready.eq(ready),
             self.o.p.data.eq(flit),
         ]
-        with m.If(room):
-            m.d.sync += self.o.valid.eq(0)
+        with m.If(~self.o.valid | self.o.ready):
+            m.d.sync += [
+                self.o.valid.eq(has_spare | is_flit),
+                flit.eq(Mux(has_spare, spare, goes_out)),
+            ]
+            m.d.comb += next_has_spare.eq(0)
+        with m.Elif(is_flit):
+            m.d.sync += spare.eq(goes_out)
+            m.d.comb += next_has_spare.eq(1)
         with m.If(room & flush):
-            m.d.sync += [self.o.valid.eq(1), flit.eq(rest), flush.eq(0), rest.eq(0)]
+            m.d.comb += [is_flit.eq(1), goes_out.eq(rest), next_flush.eq(0)]
+            m.d.sync += rest.eq(0)
         with m.Elif(room & busy):
             # The bits beyond `fill` in `rest` are those that the next word puts there again.
             joined = Signal(3 * link)
             place = bits_of(fill)
             m.d.comb += joined.eq(rest | (head << place))
             full = ~ends | (total >= per_flit)
+            m.d.comb += [
+                is_flit.eq(full | last), goes_out.eq(joined), next_ends.eq(fill + left < 3 * per_flit)
+            ]  # fmt: skip
             m.d.sync += [
-                flit.eq(joined),
-                self.o.valid.eq(full | last),
                 rest.eq(Mux(full, joined[link:], joined)),
                 head.eq(Cat(head[link:], raw.q.word_select(ahead, link))),
                 ahead.eq(ahead + 1),
                 left.eq(left - per_flit),
-                ends.eq(fill + left < 3 * per_flit),
             ]
             with m.If(ends):
-                m.d.sync += [fill.eq(after), flush.eq(last & full & (total != per_flit))]
+                m.d.sync += fill.eq(after)
+                m.d.comb += next_flush.eq(last & full & (total != per_flit))
                 with m.If(last & ~full):
                     m.d.sync += rest.eq(0)
         units = Signal(range(MAX_WIDTH // UNIT + 1))  # of an element
@@ -134,15 +150,15 @@ class Sender(Component):
                         m.d.comb += units.eq(bits // UNIT)
         size = (self.i.p.count + 1) * units
         with m.If(self.i.ready):
-            m.d.sync += busy.eq(self.i.valid)
+            m.d.comb += next_busy.eq(self.i.valid)
             with m.If(self.i.valid):
                 m.d.sync += [
                     last.eq(self.i.p.last),
                     head.eq(first),
                     ahead.eq(0),
                     left.eq(size),
-                    ends.eq(size + Mux(busy, after, fill) < 2 * per_flit),
                 ]
+                m.d.comb += next_ends.eq(size + Mux(busy, after, fill) < 2 * per_flit)
         self._cut(m, units, first, behind)
         m.d.comb += [
             raw.take.eq(self.i.ready & self.i.valid),

@@ -206,7 +206,7 @@ class Machine:
         if program.pool:
             return (RESULT in named and "result" in past) or WINDOW in named or f["des"] == BUFFER
         again = (RESULT in named and "result" in past) or (f["des"] == BUFFER and "buffer" in past)
-        return again or (WINDOW in named and self.pool_enabled)
+        return again or (WINDOW in named and (self.pool_enabled or "window" in past))
 
     def _plane(self) -> int:
         return self.buffer_lanes >> self.groups >> self.planes

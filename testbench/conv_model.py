@@ -248,7 +248,7 @@ class Schedule:
 
     def clock(self, pixel: bool, take: bool) -> None:
         """One rising edge after which these transfers have been made."""
-        free = not self.valid or take
+        free = not self.valid
         if take:
             self.valid = False
             self.windows += 1

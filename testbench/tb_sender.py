@@ -60,21 +60,24 @@ class SenderModel:
         self.size = 0
         self.inside: tuple[int, int, bool] | None = None  # bits, how many, frame ends
         self.flush = False
-        self.out: int | None = None
+        self.out: list[int] = []  # flits that are offered, or wait behind
 
     def cycle(self, word: int | None, ready: bool) -> tuple[bool, int | None]:
-        shown = self.out
+        shown = self.out[0] if self.out else None
         free = self.inside is None
-        if shown is None or ready:
-            self.out = None
+        room = len(self.out) < 2
+        if ready:
+            self.out = self.out[1:]
+        if room:
             if self.flush:
-                self.out, self.before, self.size, self.flush = self.before, 0, 0, False
+                self.out.append(self.before)
+                self.before, self.size, self.flush = 0, 0, False
             elif self.inside is not None:
                 bits, size, last = self.inside
                 joined, total = self.before | bits << self.size, self.size + size
                 sends = total >= LINK or last
                 if sends:
-                    self.out = joined & (1 << LINK) - 1
+                    self.out.append(joined & (1 << LINK) - 1)
                     joined, total = joined >> LINK, max(0, total - LINK)
                 if total >= LINK:
                     # The bits before and the vector's: as many before as there were.

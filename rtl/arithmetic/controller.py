@@ -48,12 +48,12 @@ class Controller(Component):
       executed once, before the first body, and costs the bodies nothing. C-types do nothing.
     - FORWARD is 0 until the body forwards something.
     - The body of `post` takes its RESULT vector where it names it, or at its end; so does that of `pool` with `second`.
-      A window is taken at the end of a pixel's last body, of `pool` without `second`, or of `post` if that body named
-      it.
+      A window is taken when the last body of its pixel executes its end, of `pool` without `second`, or what names it,
+      of `post`.
 
     Illegal, besides what the decoder finds: RESULT in `pool` without `second`, WINDOW with it; BUFFER in `pool`; WINDOW
-    in `post` while `pool` is enabled; and RESULT or BUFFER a second time in a body. An illegal instruction sets `error`
-    and stops the controller until reset; the instructions before it are completed.
+    in `post` while `pool` is enabled; and RESULT or BUFFER, or WINDOW in `post`, a second time in a body. An illegal
+    instruction sets `error` and stops the controller until reset; the instructions before it are completed.
 
     Parameters: params, of the PE.
     Ports: `config`; `fetch`, `index`: read this place of the table, `word`: what was read; `result`, `window`: one
@@ -127,7 +127,7 @@ class Controller(Component):
         misplaced = (names_result & so_far.result) | Mux(
             place.pool,
             to_buffer | Mux(second, names_window, names_result),
-            (to_buffer & so_far.buffer) | (names_window & self.config.pool.enable),
+            (to_buffer & so_far.buffer) | (names_window & (self.config.pool.enable | so_far.window)),
         )
         legal = Signal()
         execute = Signal()
@@ -168,7 +168,10 @@ class Controller(Component):
         m.d.comb += ends.eq(done & place.end & ~place.probe)
         m.d.comb += [
             self.take_result.eq(ends & (~place.pool | second) & ~now.result),
-            self.take_window.eq(ends & place.tail & ((place.pool & ~second) | now.window)),
+            # `post` has a copy of what it names of the window, and the buffer needs time for the next one.
+            self.take_window.eq(
+                place.tail & Mux(place.pool & ~second, ends, done & execute & names_window & ~place.pool)
+            ),
             sequencer.pixel_dropped.eq(ends & place.tail & ~place.pool & ~now.buffer),
         ]
 

@@ -18,6 +18,7 @@ from ohmweave.rtl.arithmetic.window_select import WindowSelect
 from ohmweave.rtl.elements import OutputLayout
 from ohmweave.rtl.fault import ErrorLayout
 from ohmweave.rtl.flit import ConfigWrite
+from ohmweave.rtl.held import Held
 from ohmweave.rtl.instruction_table import InstructionTable
 from ohmweave.rtl.isa import CONSTANT_OPERANDS, REGISTER_OPERANDS, Destination, Operand
 from ohmweave.rtl.netlist import instantiate
@@ -133,7 +134,8 @@ class ArithmeticHalf(Component):
         controller = held_in_reset("controller", Controller(params=params))
         # A module of its own, asleep in the simulation while no instruction runs.
         shape = IssueLayout(params)
-        tag = data.StructLayout({field: shape[field].shape for field in FLIGHT})
+        # `sends`: to the network. All that moves in the lanes hangs on it.
+        tag = data.StructLayout({"sends": 1} | {field: shape[field].shape for field in FLIGHT})
         unit = instantiate(m, platform, "unit", "vector_unit", lambda: VectorUnit(params=params, tag=tag))
         m.d.comb += unit.clear.eq(self.clear)
         builder = held_in_reset("builder", PixelBuilder(params=params))
@@ -173,7 +175,7 @@ class ArithmeticHalf(Component):
             constants.active.eq(issue.valid & (_names(issue.p, *CONSTANT_OPERANDS))),
             constants.count.eq(issue.p.count),
         ]
-        windowed = Signal(select.value.shape())
+        m.submodules.windowed = windowed = Held(select.value.shape().size)
         m.d.comb += [
             select.groups.eq(self.config.groups),
             select.planes.eq(self.config.planes),
@@ -184,15 +186,17 @@ class ArithmeticHalf(Component):
             select.vector.eq(load.vector),
             select.count.eq(load.count),
         ]
-        with m.If(controller.load_valid & _names(load, Operand.WINDOW)):
-            m.d.sync += windowed.eq(select.value)
+        m.d.comb += [
+            windowed.take.eq(controller.load_valid & _names(load, Operand.WINDOW)),
+            windowed.d.eq(select.value),
+        ]
 
         # Where what the lanes find goes.
         flight = unit.result.p.tag
         values = unit.result.p.values
         sends, empty = Signal(), Signal()
         m.d.comb += [
-            sends.eq(flight.des == Destination.NETWORK),
+            sends.eq(flight.sends),
             unit.result.ready.eq(~sends | self.out.ready),
             empty.eq(~unit.result.valid & ~Cat(stage.valid for stage in unit.stages).any()),
             self.busy.eq(controller.busy | ~empty),
@@ -223,6 +227,7 @@ class ArithmeticHalf(Component):
                 request.size.eq(issue.p.size),
                 request.keep.eq(issue.p.forward),
             ]
+            m.d.comb += request.tag.sends.eq(issue.p.des == Destination.NETWORK)
             m.d.comb += [request.tag[field].eq(issue.p[field]) for field in FLIGHT]
             for operand, value, forward, register in (
                 (issue.p.src, request.a, request.forward_a, registers.a),
@@ -236,7 +241,7 @@ class ArithmeticHalf(Component):
                     with m.Case(Operand.SIDE):
                         m.d.comb += value.as_value().eq(self.side.payload.as_value())
                     with m.Case(Operand.WINDOW):
-                        m.d.comb += value.as_value().eq(windowed.as_value())
+                        m.d.comb += value.as_value().eq(windowed.q)
                     with m.Case(*REGISTER_OPERANDS), m.If(~issue.p.zero_registers):
                         m.d.comb += value.as_value().eq(register.as_value())
                     with m.Case(*CONSTANT_OPERANDS):

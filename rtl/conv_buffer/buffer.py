@@ -8,7 +8,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import BufferParams
 from ohmweave.rtl.conv_buffer.geometry import UNITS, ConvConfig, part_config
-from ohmweave.rtl.conv_buffer.reader import ColumnReader
+from ohmweave.rtl.conv_buffer.reader import ColumnReader, bottom_of
 from ohmweave.rtl.conv_buffer.window import WINDOW_FIELDS, WindowRegister
 from ohmweave.rtl.conv_buffer.writer import LINE_FIELDS, LineWriter
 
@@ -70,13 +70,12 @@ class ConvBuffer(Component):
     A window has n new columns: columns - pad for the first of a row of windows, min(stride, columns) for the others
     (pad and stride in columns). Of them, z lie right of the image.
 
-    - Last pixel taken in cycle c → window valid in cycle c + 4 + z, if no window before it was left waiting.
-    - The window before taken in cycle c and the pixels there → valid in cycle c + n. So a consumer that takes a
-      window every 6 cycles, as the array does, never waits, for 1 to 7 columns, strides up to 5 and every padding. n is
-      above 6 only for 7 columns: in each window at stride 7, else in the first of a row without padding. Its first
-      column is read ahead while the last window of the row before waits: c + 6, if that window was taken later than
-      in its first cycle, else c + 7, as at stride 6 or if a row has a single window.
-    - One column: a window a cycle.
+    - Last pixel taken in cycle c → window valid in cycle c + 4 + z + w, w windows before it in its row having the same
+      last pixel, if none of those before it was left waiting.
+    - The window before taken in cycle c and the pixels there → valid in cycle c + n + 1. So a consumer that takes a
+      window every 6 cycles, as the array does, never waits while n is 5 or less: for strides up to 5, and 6 or 7 columns
+      with padding. Of 7 columns that begin a row the first is kept aside while the last window of the row before waits:
+      c + 7.
     - Pixels: one a cycle. A pixel is refused only if its row would overwrite a row of the image being read that
       a window still needs: with y the first image row of the row of windows being read, rows up to
       y + row_slots(k) - 1 are taken, over the end of the image into the next ones. The columns read run at most
@@ -140,15 +139,20 @@ class ConvBuffer(Component):
             window.config.eq(showing),
         ]
 
-        # First row, counted as the writer does, whose slot a window still needs: a register, since `pixel.ready` and
-        # the memories' enables hang on it. The images of both configurations begin with as many slots.
-        limit = Signal.like(writer.limit)
+        # First row, counted as the writer does, whose slot a window still needs, and the last row that the windows
+        # being read need: registers, since `pixel.ready`, the memories' enables and all that is read hang on them. The
+        # images of both configurations begin with as many slots.
+        limit, bottom = Signal.like(writer.limit), Signal.like(reader.bottom)
         with m.If(cleared):
-            m.d.sync += limit.eq(self.config.slots)
+            m.d.sync += [limit.eq(self.config.slots), bottom.eq(bottom_of(self.config, 0))]
         with m.Elif(reader.next_frame):
             m.d.sync += limit.eq(reading.slots)
+            with m.If(self.alternate & ~reader.layer):
+                m.d.sync += bottom.eq(bottom_of(self.other, 0))
+            with m.Else():
+                m.d.sync += bottom.eq(bottom_of(self.config, 0))
         with m.Elif(reader.row_end):
-            m.d.sync += limit.eq(limit + reader.step)
+            m.d.sync += [limit.eq(limit + reader.step), bottom.eq(reader.next_bottom)]
 
         word = params.lanes * params.act_bits
         for bank in range(params.banks):
@@ -176,6 +180,7 @@ class ConvBuffer(Component):
             writer.next_frame.eq(reader.next_frame),
             reader.row.eq(writer.row),
             reader.column.eq(writer.column),
+            reader.bottom.eq(bottom),
             window.word.payload.eq(reader.word.payload),
             window.word.valid.eq(reader.word.valid),
             reader.word.ready.eq(window.word.ready),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -11,7 +11,7 @@ from ohmweave.rtl.conv_buffer.geometry import ConvConfig
 from ohmweave.rtl.conv_buffer.ring import SlotLayout, add_slot
 from ohmweave.rtl.conv_buffer.writer import ROW_BITS
 
-__all__ = ["ColumnLayout", "ColumnReader"]
+__all__ = ["ColumnLayout", "ColumnReader", "bottom_of"]
 
 
 class ColumnLayout(data.StructLayout):
@@ -38,6 +38,12 @@ class ColumnLayout(data.StructLayout):
         )
 
 
+def bottom_of(config: data.View, top: ValueLike) -> Value:
+    """Last image row of a row of windows that begins `top` rows below the first one."""
+    reach = top + config.first_rows - 1
+    return Mux(reach < config.in_height, reach, config.in_height - 1)
+
+
 class ColumnReader(Component):
     """Walks over all columns of all rows of windows of one image after another, one column a cycle.
 
@@ -48,6 +54,8 @@ class ColumnReader(Component):
         config        In(ConvConfig(params)); of the image being read
         alternate     In(1)  the image after it has another configuration
         row, column   In   the writer's position
+        bottom        In   last image row of the row of windows being read; a register
+        next_bottom   Out  of the row of windows behind it, if that is of the same image
         row_end       Out(1)  this cycle's column is the last of a row of windows
         step          Out  image rows that nothing needs any more from there on, besides those before
         next_frame    Out(1)  this cycle's column is the last of the image
@@ -68,6 +76,8 @@ class ColumnReader(Component):
                 "alternate": In(1),
                 "row": In(signed(ROW_BITS)),
                 "column": In(width),
+                "bottom": In(ROW_BITS),
+                "next_bottom": Out(ROW_BITS),
                 "row_end": Out(1),
                 "step": Out(config["stride"].shape),
                 "next_frame": Out(1),
@@ -96,16 +106,13 @@ class ColumnReader(Component):
         untouched = Signal(init=1)
 
         # Rows: is column x there down to the last row of the window that lies in the image?
-        reach = Signal(ROW_BITS)
-        bottom = Signal(ROW_BITS)
         inside = Signal()
         written = Signal()
         issue = Signal()
         m.d.comb += [
-            reach.eq(top + config.first_rows - 1),
-            bottom.eq(Mux(reach < config.in_height, reach, config.in_height - 1)),
+            self.next_bottom.eq(bottom_of(config, top + config.stride)),
             inside.eq(x < config.in_width),
-            written.eq((self.row > bottom) | ((self.row == bottom) & (x < self.column))),
+            written.eq((self.row > self.bottom) | ((self.row == self.bottom) & (x < self.column))),
             issue.eq((~inside | written) & config.kernel.any() & (~self.word.valid | self.word.ready)),
             self.read.eq(issue & inside),
             self.address.eq(x),

@@ -60,7 +60,8 @@ class WindowRegister(Component):
         kernel, columns = Signal.like(self.config.kernel), Signal.like(self.config.columns)
         shift = Signal()
         moves = Signal()
-        free = ~self.window.valid | self.window.ready
+        # Not in the cycle in which the window is taken: whoever takes it knows late, and much hangs on it here.
+        free = ~self.window.valid
         m.d.comb += [
             shift.eq(held & ~store & free),
             # The column kept aside does not wait for the window: its place is empty by then.

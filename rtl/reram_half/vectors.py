@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
 from ohmweave.params import PEParams
 from ohmweave.rtl.arithmetic.formats import VectorLayout
+from ohmweave.rtl.held import Held
 from ohmweave.rtl.reram_half.layouts import BlockLayout
 
 __all__ = ["Vectors"]
@@ -67,9 +68,9 @@ class Vectors(Component):
         count = params.vector_blocks
         block_bits = params.lane_bits * params.array.columns_at_once
 
-        shown = Signal(block_bits * count)
-        spare = Signal.like(shown)
-        made = Signal.like(shown)
+        m.submodules.shown = shown = Held(block_bits * count)
+        spare = Signal.like(shown.q)
+        made = Signal.like(shown.q)
         # All blocks of a vector but the one that completes it.
         parts = [Signal(block_bits, name=f"part_{n}") for n in range(count - 1)]
         # At least one bit: a vector of one block would switch on nothing.
@@ -89,7 +90,7 @@ class Vectors(Component):
             last.eq(self.i.p.end | (position == count - 1)),
             completes.eq(taken & last),
             self.o.valid.eq(valid),
-            self.o.payload.as_value().eq(shown),
+            self.o.payload.as_value().eq(shown.q),
             self.src.eq(shown_src),
             self.more.eq(waiting | (valid & self.i.valid & last)),
         ]
@@ -107,12 +108,18 @@ class Vectors(Component):
                     with m.Case(n):
                         m.d.sync += part.eq(block)
 
+        # None is made while one waits.
+        with m.If(waiting):
+            m.d.comb += shown.d.eq(spare)
+        with m.Else():
+            m.d.comb += shown.d.eq(made)
+        m.d.comb += shown.take.eq(Mux(completes, ~valid | self.o.ready, self.o.ready & waiting))
         with m.If(completes & (~valid | self.o.ready)):
-            m.d.sync += [shown.eq(made), shown_src.eq(self.i.p.src), valid.eq(1)]
+            m.d.sync += [shown_src.eq(self.i.p.src), valid.eq(1)]
         with m.Elif(completes):
             m.d.sync += [spare.eq(made), spare_src.eq(self.i.p.src), waiting.eq(1)]
         with m.Elif(self.o.ready & waiting):
-            m.d.sync += [shown.eq(spare), shown_src.eq(spare_src), waiting.eq(0)]
+            m.d.sync += [shown_src.eq(spare_src), waiting.eq(0)]
         with m.Elif(self.o.ready):
             m.d.sync += valid.eq(0)
         return m

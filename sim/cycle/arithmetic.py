@@ -31,7 +31,6 @@ from ohmweave.sim.cycle.state import (
     CT_PAST_BUFFER,
     CT_PAST_FORWARD,
     CT_PAST_RESULT,
-    CT_PAST_WINDOW,
     CT_PIXEL,
     CT_PLACE,
     CT_VALID,
@@ -90,6 +89,7 @@ from ohmweave.sim.cycle.state import (
     SN_FLUSH,
     SN_LAST,
     SN_LEFT,
+    SN_SPARE,
     SN_VALID,
     SQ_AT,
     SQ_BODY,
@@ -140,29 +140,30 @@ def in_lanes(s: np.ndarray) -> bool:
 def sender_moves(s: np.ndarray, c: np.ndarray, taken: int) -> int:
     """The sender's cycle, its flit being `taken` or not: 1 if it takes a vector, when there is one; 2 if it changed."""
     per_flit = c[C_PER_FLIT]
-    room = s[SN_VALID] == 0 or taken != 0
+    room = s[SN_SPARE] == 0
     busy, last, left, fill = s[SN_BUSY], s[SN_LAST], s[SN_LEFT], s[SN_FILL]
     total = fill + left
     ends = total < 2 * per_flit
     goes = busy != 0 and s[SN_FLUSH] == 0 and ends and room
     ready = busy == 0 or goes
     changed = taken != 0
+    flits = s[SN_VALID] + s[SN_SPARE] - (1 if taken else 0)
     if room:
-        s[SN_VALID] = 0
         if s[SN_FLUSH]:
-            s[SN_VALID] = 1
+            flits += 1
             s[SN_FLUSH] = s[SN_FILL] = 0
             changed = True
         elif busy:
             changed = True
             full = not ends or total >= per_flit
-            s[SN_VALID] = 1 if full or last != 0 else 0
+            flits += 1 if full or last != 0 else 0
             s[SN_LEFT] = left - per_flit
             if ends:
                 s[SN_FILL] = total & (per_flit - 1)
                 s[SN_FLUSH] = 1 if last != 0 and full and total != per_flit else 0
                 if last != 0 and not full:
                     s[SN_FILL] = 0
+    s[SN_VALID], s[SN_SPARE] = 1 if flits else 0, 1 if flits == 2 else 0
     if ready:
         offered = s[OUT + IS_VALID] != 0 and s[OUT + IS_DES] == DES_NETWORK
         if offered:
@@ -323,6 +324,7 @@ def lanes_move(
     # The instruction that is executed.
     done = False
     dropped = False
+    takes_window = False
     issue_free = issued == 0 or issues
     go = False
     execute = False
@@ -334,7 +336,6 @@ def lanes_move(
         begin = s[p + PL_BEGIN] != 0
         past_result = 0 if begin else s[CT_PAST_RESULT]
         past_buffer = 0 if begin else s[CT_PAST_BUFFER]
-        past_window = 0 if begin else s[CT_PAST_WINDOW]
         past_forward = 0 if begin else s[CT_PAST_FORWARD]
         last_pixel = s[p + PL_LAST_PIXEL] != 0
         execute = kind == KIND_OPERATION and probe == 0 and (ai[i, A_LAST] == 0 or last_pixel)
@@ -351,7 +352,6 @@ def lanes_move(
                 past_forward |= ai[i, A_KEEP] | repeated
                 past_result |= ai[i, A_RESULT]
                 past_buffer |= 1 if ai[i, A_DES] == DES_BUFFER else 0
-                past_window |= ai[i, A_WINDOW]
                 # What goes out: as many of the vector's lanes as hold channels that are sent.
                 form = s[CT_FORMAT_POST + in_pool] - 1
                 k = C_POOL if in_pool else C_POST
@@ -382,15 +382,15 @@ def lanes_move(
                 s[CT_FORMAT_POST + in_pool] = i + 1
                 if probe != 0 and s[p + PL_END] == 0:
                     s[SQ_SKIP] |= 1 << in_pool
-            s[CT_PAST_RESULT], s[CT_PAST_BUFFER], s[CT_PAST_WINDOW] = past_result, past_buffer, past_window
+            s[CT_PAST_RESULT], s[CT_PAST_BUFFER] = past_result, past_buffer
+            takes_window = execute and names_window and in_pool == 0 and s[p + PL_TAIL] != 0
             s[CT_PAST_FORWARD] = past_forward
             if s[p + PL_END] != 0 and probe == 0:
                 second = c[C_SECOND]
                 if (in_pool == 0 or second != 0) and past_result == 0:
                     result_taken = True
                 if s[p + PL_TAIL]:
-                    if (in_pool != 0 and second == 0) or past_window != 0:
-                        did |= WINDOW_TAKEN
+                    takes_window = takes_window or (in_pool != 0 and second == 0)
                     dropped = in_pool == 0 and past_buffer == 0
     if issue_free:
         s[ISSUE + IS_VALID] = 1 if go and execute else 0
@@ -416,8 +416,9 @@ def lanes_move(
     if result_taken:
         s[SQ_RESULT] -= 1
         did |= RESULT_TAKEN
-    if did & WINDOW_TAKEN:
+    if takes_window:
         s[SQ_WINDOW] = 0
+        did |= WINDOW_TAKEN
     if head == 2 and fetched[PL_POOL] == 0 and fetched[PL_HEAD] != 0:
         s[SQ_PIXELS] += 1
     s[SQ_PIXELS] -= pixel_taken + (1 if dropped else 0)

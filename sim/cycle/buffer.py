@@ -69,7 +69,7 @@ def buffer_moves(s: np.ndarray, c: np.ndarray, b: int, pixel: int, ready: int) -
 
     # The window takes a column, the one out of the memories follows it, the reader reads another.
     window, offered, held = s[r + WN_VALID], s[r + CO_VALID], s[r + CL_VALID]
-    free = window == 0 or ready != 0
+    free = window == 0
     store = held != 0 and s[r + CL_STORE] != 0
     shift = held != 0 and not store and free
     column_taken = held == 0 or free or store

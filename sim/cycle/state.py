@@ -33,10 +33,8 @@ SQ_BODY, CT_PLACE = 70, 80
     10
 )
 PLACE_KEPT, PLACE_SIZE = 6, 10
-(CT_VALID, CT_PIXEL, CT_PAST_RESULT, CT_PAST_BUFFER, CT_PAST_WINDOW, CT_FORMAT_POST, CT_FORMAT_POOL) = range(
-    90, 97
-)
-(CT_PAST_FORWARD, DC_VALID, SQ_PROBE_DECODED) = range(97, 100)
+(CT_VALID, CT_PIXEL, CT_PAST_RESULT, CT_PAST_BUFFER, CT_FORMAT_POST, CT_FORMAT_POOL) = range(90, 96)
+(CT_PAST_FORWARD, DC_VALID, SQ_PROBE_DECODED) = range(96, 99)
 # What is offered to the lanes; a stage of the lanes holds the first fields of it.
 ISSUE = 100
 (
@@ -44,7 +42,7 @@ ISSUE = 100
 ) = range(9)  # fmt: skip
 (IS_RESULT, IS_SIDE, IS_CYCLES, IS_FORWARD, IS_READS, IS_READS_TOO) = range(8, 14)
 (LANES_LEFT, PB_VALID, SP_PIXEL) = range(114, 117)
-(SN_BUSY, SN_LAST, SN_LEFT, SN_FILL, SN_FLUSH, SN_VALID) = range(123, 129)
+(SN_BUSY, SN_LAST, SN_LEFT, SN_FILL, SN_FLUSH, SN_VALID, SN_SPARE) = range(123, 130)
 
 # Receivers of buffer 0, of buffer 1, and of the arithmetic half.
 MAIN, SHORTCUT, SIDE = 130, 140, 150

@@ -109,13 +109,13 @@ _OUTPUT = """\
 """
 
 
-def clock_to_data(figures: MacroFigures, read_cycles: int, clock_ns: float) -> float:
-    """Delay in ns from the last clock edge of a read to the data.
+def clock_to_data(access: float, read_cycles: int, period: float) -> float:
+    """Delay from the last clock edge of a read to the data.
 
     A read that is started before an edge is seen read_cycles edges later at the earliest, so that all but the last
     of these cycles have passed when the data change.
     """
-    return max(0.0, figures.access_ns - (read_cycles - 1) * clock_ns)
+    return max(0.0, access - (read_cycles - 1) * period)
 
 
 def liberty_view(
@@ -131,7 +131,7 @@ def liberty_view(
         for when, energy in ((read, figures.read_energy_pj), ("write", figures.write_energy_pj))
         if energy
     )
-    delay = clock_to_data(figures, read_cycles, clock_ns)
+    delay = clock_to_data(figures.access_ns, read_cycles, clock_ns)
     text = [_HEADER.format(name=name, source=figures.source.replace("*/", "* /"))]
     text += [
         _TYPE.format(width=width, last=width - 1)

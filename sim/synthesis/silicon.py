@@ -14,12 +14,13 @@ from ohmweave.sim.synthesis.blocks import block_source
 from ohmweave.sim.synthesis.cell_energy import check_powers
 from ohmweave.sim.synthesis.cells import Library
 from ohmweave.sim.synthesis.flow import DEFAULT_THRESHOLD, Progress, synthesise
-from ohmweave.sim.synthesis.hard_macros import hard_macros
+from ohmweave.sim.synthesis.hard_macros import HardMacros
 from ohmweave.sim.synthesis.library import load_library, unit_gates
 from ohmweave.sim.synthesis.macros import Macros, load_macros
 from ohmweave.sim.synthesis.mapped import Synthesised
+from ohmweave.sim.synthesis.read_timing import timing_with_reads
 from ohmweave.sim.synthesis.timing import Path as TimingPath
-from ohmweave.sim.synthesis.timing import Timing, analyse
+from ohmweave.sim.synthesis.timing import Timing
 from ohmweave.sim.synthesis.tool import find_tool
 from ohmweave.sim.synthesis.treemap import drawings
 from ohmweave.sim.synthesis.treemap_areas import area_tree
@@ -168,7 +169,7 @@ def silicon(
     )
     if progress is not None:
         progress("timing", 0, 0)
-    hard = hard_macros(library, macros, process, synthesised.macros)
+    hard = HardMacros(library, macros, process, synthesised.macros)
     return Silicon(
         arch=architecture.name,
         block=block,
@@ -178,7 +179,7 @@ def silicon(
         process=process,
         synthesised=synthesised,
         areas=areas(synthesised, library, macros, process),
-        timing=analyse(synthesised.netlists(), synthesised.top, library, hard),
+        timing=timing_with_reads(synthesised.netlists(), synthesised.top, library, hard),
     )
 
 

@@ -6,7 +6,7 @@ and so what a layout adds: wires, the clock tree and its skew, and the area of t
 with a large load. A memory or an array has the access time of its macro, and a register's setup time.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from ohmweave.sim.synthesis.timing_model import clocked, port_model
 from ohmweave.sim.synthesis.timing_records import CLOCK, Hard, PortModel, nodes_of
 from ohmweave.sim.synthesis.timing_run import NEVER, Run, longest, path_to, run
 
-__all__ = ["GROUPS", "Analysis", "Path", "Step", "Timing", "analyse"]
+__all__ = ["GROUPS", "Analysis", "Path", "Step", "Timing"]
 
 #: Kinds of paths of the block itself, by where they start and end.
 GROUPS = ("register to register", "input to register", "register to output", "input to output")
@@ -88,30 +88,20 @@ class Timing:
         return 1e3 / self.critical_path_ns if self.critical_path_ns else np.inf
 
 
-def analyse(
-    modules: Mapping[str, Mapping[str, Any]],
-    top: str,
-    library: Library,
-    hard: Callable[[str, Mapping[str, Any]], Hard | None] = NO_MACROS,
-) -> Timing:
-    """Timing of module `top`.
+class Analysis:
+    """Runs and models of modules, each made once; `timing` of any of them.
 
     modules  name → mapped module, as Yosys writes it in JSON
     hard     what a cell is that is neither of the library nor a module: its times, or None
 
     Raises `OhmweaveError` for what is not mapped, and for a combinational loop.
     """
-    return Analysis(modules, library, hard).timing(top)
-
-
-class Analysis:
-    """Runs and models of modules, each made once; `timing` of any of them."""
 
     def __init__(
         self,
         modules: Mapping[str, Mapping[str, Any]],
         library: Library,
-        hard: Callable[[str, Mapping[str, Any]], Hard | None],
+        hard: Callable[[str, Mapping[str, Any]], Hard | None] = NO_MACROS,
     ):
         self.modules = modules
         self.library = library
@@ -119,6 +109,20 @@ class Analysis:
         self.times = TimingLibrary(library)
         self.runs: dict[str, Run] = {}
         self.models: dict[str, PortModel] = {}
+
+    def again(
+        self, hard: Callable[[str, Mapping[str, Any]], Hard | None], kinds: Collection[str]
+    ) -> "Analysis":
+        """The same with other times of these kinds of cells: what has none of them below it is kept."""
+        other = Analysis(self.modules, self.library, hard)
+        other.times = self.times
+        for name in self.runs:
+            below = {
+                cell["type"] for each in self._below(name) for cell in self.modules[each]["cells"].values()
+            }
+            if below.isdisjoint(kinds):
+                other.runs[name], other.models[name] = self.runs[name], self.models[name]
+        return other
 
     def visit(self, name: str) -> None:
         """Models of a module and of all below it, each once."""

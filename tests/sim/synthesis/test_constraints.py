@@ -89,10 +89,10 @@ def test_liberty_figures(written: Path) -> None:
 
 def test_clock_to_data() -> None:
     """The array's 5.77 ns are 0.77 ns behind the last of 6 edges 1 ns apart."""
-    array = MACROS.crossbar(TINY.pe.array)
-    assert clock_to_data(array, 6, 1.0) == pytest.approx(0.77)
-    assert clock_to_data(array, 1, 1.0) == pytest.approx(5.77)
-    assert clock_to_data(array, 6, 2.0) == 0
+    access = MACROS.crossbar(TINY.pe.array).access_ns
+    assert clock_to_data(access, 6, 1.0) == pytest.approx(0.77)
+    assert clock_to_data(access, 1, 1.0) == pytest.approx(5.77)
+    assert clock_to_data(access, 6, 2.0) == 0
 
 
 def lef_pins(text: str) -> dict[str, tuple[str, str, tuple[float, ...]]]:

@@ -14,7 +14,7 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.params import ArrayParams, CacheArrayParams
 from ohmweave.presets import PRESETS
 from ohmweave.sim.synthesis.area import Process
-from ohmweave.sim.synthesis.hard_macros import FO4_NS, hard_macros
+from ohmweave.sim.synthesis.hard_macros import FO4_NS, HardMacros
 from ohmweave.sim.synthesis.library import unit_gates
 from ohmweave.sim.synthesis.macro_table import Sram
 from ohmweave.sim.synthesis.macros import DEFAULT_TABLE, load_macros
@@ -162,7 +162,9 @@ def test_access_of_a_memory_in_a_netlist() -> None:
     macros = load_macros()
 
     def access(node_nm: float | None) -> float:
-        hard = hard_macros(unit_gates(), macros, Process(node_nm), {})(MEMORY_CELL, {"parameters": memory})
+        hard = HardMacros(unit_gates(), macros, Process(node_nm), {}).at(1.0)(
+            MEMORY_CELL, {"parameters": memory}
+        )
         assert hard is not None
         return hard.access_ns
 

@@ -16,7 +16,8 @@ from ohmweave.errors import OhmweaveError
 from ohmweave.sim.synthesis import timing_run
 from ohmweave.sim.synthesis.cells import Library, Table
 from ohmweave.sim.synthesis.library import load_library, unit_gates
-from ohmweave.sim.synthesis.timing import GROUPS, analyse
+from ohmweave.sim.synthesis.read_timing import timing_with_reads
+from ohmweave.sim.synthesis.timing import GROUPS, Analysis, Timing
 from ohmweave.sim.synthesis.timing_cells import TimingLibrary
 from ohmweave.sim.synthesis.timing_records import Hard
 from ohmweave.sim.synthesis.timing_tables import Tables
@@ -24,6 +25,10 @@ from ohmweave.sim.synthesis.timing_tables import Tables
 #: Of the library by hand: the slew at ports and of the clock, 20 ps + 2 ps × 8 fF, and the load of ports, 4 × 2 fF.
 SLEW, LOAD = 0.036, 8.0
 REG_REG, IN_REG, REG_OUT, IN_OUT = GROUPS
+
+
+def analyse(modules: dict[str, Any], top: str, library: Library, *hard: Any) -> Timing:
+    return Analysis(modules, library, *hard).timing(top)
 
 
 @pytest.fixture(scope="module")
@@ -303,6 +308,60 @@ def test_macros(library: Library) -> None:
     assert slow.groups[REG_REG].end == "m ($mem)"
     with pytest.raises(OhmweaveError, match=re.escape("m must be mapped onto the library, and m is a $mem")):
         analyse({"m": netlist}, "m", library)
+
+
+class Reads:
+    """One kind of cell is an array; its setup time is 0.1."""
+
+    def __init__(self, access: float, cycles: int):
+        self.access, self.cycles, self.asked = access, cycles, 0
+
+    def reads(self, kind: str) -> tuple[float, int] | None:
+        return (self.access, self.cycles) if kind == "array" else None
+
+    def at(self, period: float) -> Any:
+        self.asked += 1
+        left = max(0.0, self.access - (self.cycles - 1) * period)
+        return lambda kind, cell: Hard(left, 0.1) if kind == "array" else None
+
+
+def with_array(inverters: int) -> dict[str, Any]:
+    """An array, an inverter and a register in a module; inverters from register to register around it."""
+    directions = {"m": {"A": "input", "Q": "output"}}
+    cells = {
+        "m": ("array", {"A": [6], "Q": [5]}), "g": ("INV", {"A": 5, "Y": 6}),
+        "r": ("DFF", {"C": 2, "D": 6, "Q": 3}),
+    }  # fmt: skip
+    inner = module({"clk": [2]}, {"y": [3]}, cells, directions=directions)
+    chain: dict[str, Any] = {"s": ("DFF", {"C": 2, "D": 10 + inverters, "Q": 10})}
+    chain |= {f"g{n}": ("INV", {"A": 10 + n, "Y": 11 + n}) for n in range(inverters)}
+    chain["u"] = ("inner", {"clk": [2], "y": [3]})
+    outer = module({"clk": [2]}, {"y": [3]}, chain, directions={"u": {"clk": "input", "y": "output"}})
+    return {"inner": inner, "m": outer}
+
+
+def test_reads_of_several_cycles(library: Library) -> None:
+    """Access and what is behind it share the cycles of a read; what is longer, or the access alone, decides else."""
+    behind = (
+        analyse({"m": with_array(0)["inner"]}, "m", library, Reads(0.0, 1).at(1.0)).groups[REG_REG].delay_ns
+    )
+    other = analyse(with_array(9), "m", library, Reads(0.0, 1).at(1.0)).critical_path_ns
+    assert other > behind > 0.1
+    for access, cycles, wanted in (
+        (6.0, 1, 6 + behind), (6.0, 6, 1 + behind / 6), (60.0, 7, (60 + behind) / 7),
+        (other * 6, 6, other + behind / 6),
+        (0.0, 6, other), (other * 3, 6, other), (other * 6 - behind, 6, other), (other * 6, 7, other),
+    ):  # fmt: skip
+        reads: Any = Reads(access, cycles)
+        found = timing_with_reads(with_array(9), "m", library, reads)
+        assert found.critical_path_ns == pytest.approx(wanted), (access, cycles)
+        assert reads.asked <= 4
+    # Without an array there is one analysis.
+    reads = Reads(6.0, 6)
+    plain = with_array(3)["m"]
+    plain["cells"].pop("u")
+    assert timing_with_reads({"m": plain}, "m", library, reads).longest is not None
+    assert reads.asked == 1
 
 
 def test_loop(library: Library) -> None:
