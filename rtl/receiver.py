@@ -171,8 +171,11 @@ class Receiver(Component):
         # What flit, phase, word and group of lanes still hold, minus one.
         taking = Signal()
         last = Signal(range(MAX_CHANNELS))
+        # No channels are dropped before those that are taken; known when the reset ends, as the configuration is.
+        all_taken = Signal(reset_less=True)
+        m.d.sync += all_taken.eq(config.before == 0)
         m.d.comb += [
-            taking.eq((phase == Phase.TAKE) | ((phase == Phase.BEFORE) & (config.before == 0))),
+            taking.eq((phase == Phase.TAKE) | ((phase == Phase.BEFORE) & all_taken)),
             last.eq(Mux(phase == Phase.AFTER, config.after - 1, config.before - 1)),
         ]
         flit_last = Signal(range(per_flit))

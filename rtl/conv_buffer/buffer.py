@@ -73,9 +73,9 @@ class ConvBuffer(Component):
     - Last pixel taken in cycle c → window valid in cycle c + 4 + z + w, w windows before it in its row having the same
       last pixel, if none of those before it was left waiting.
     - The window before taken in cycle c and the pixels there → valid in cycle c + n + 1. So a consumer that takes a
-      window every 6 cycles, as the array does, never waits while n is 5 or less: for strides up to 5, and 6 or 7 columns
-      with padding. Of 7 columns that begin a row the first is kept aside while the last window of the row before waits:
-      c + 7.
+      window every 6 cycles, as the array does, never waits while n is 5 or less: for strides up to 5, and 6 or 7
+      columns with padding. Of 7 columns that begin a row the first is kept aside while the last window of the row
+      before waits: c + 7.
     - Pixels: one a cycle. A pixel is refused only if its row would overwrite a row of the image being read that
       a window still needs: with y the first image row of the row of windows being read, rows up to
       y + row_slots(k) - 1 are taken, over the end of the image into the next ones. The columns read run at most
@@ -161,13 +161,12 @@ class ConvBuffer(Component):
             m.submodules[f"bank_{bank}"] = lines
             write = lines.write_port(granularity=word // UNITS)
             read = lines.read_port()
-            # The address of a bank that is not written rests, out of range if there is such an address: the memory
+            # The address of a bank whose turn it is not rests, out of range if there is such an address: the memory
             # does not toggle, and CXXRTL, which else spells out an empty write in every cycle, passes it by.
-            enable = writer.enable.word_select(bank, UNITS)
             m.d.comb += [
-                write.addr.eq(Mux(enable.any(), writer.column, -1)),
+                write.addr.eq(Mux(writer.bank[bank], writer.column, -1)),
                 write.data.eq(writer.data),
-                write.en.eq(enable),
+                write.en.eq(writer.enable.word_select(bank, UNITS)),
                 read.addr.eq(reader.address),
                 read.en.eq(reader.read),
                 window.words[bank].eq(read.data),

@@ -36,6 +36,7 @@ class LineWriter(Component):
         column      Out         complete pixels of the row after them
         image_end   Out(1)      with `alternate`: this cycle's pixel is the last of its image
         layer       Out(1)      with `alternate`: the pixels are of image 1, 3, 5, ... since the reset
+        bank        Out(banks)  the bank of the row being written, one bit for each
         enable      Out(8 × banks) eighths of each bank's word to write in this cycle, at address `column`
         data        Out(lanes × act_bits)
     """
@@ -56,6 +57,7 @@ class LineWriter(Component):
                 "column": Out(size["in_width"].width),
                 "image_end": Out(1),
                 "layer": Out(1),
+                "bank": Out(params.banks),
                 "enable": Out(UNITS * params.banks),
                 "data": Out(word),
             }
@@ -71,6 +73,7 @@ class LineWriter(Component):
             self.pixel.ready.eq(self.row < self.limit),
             write.eq(self.pixel.valid & self.pixel.ready),
             row_end.eq(write & (self.column + 1 == config.in_width)),
+            self.bank.eq(Cat(slot.bank == bank for bank in range(params.banks))),
         ]
         m.d.sync += self.row.eq(self.row + row_end - Mux(self.next_frame, self.height, 0))
         following = add_slot(m, params.banks, slot, 1, 0, config.group_step)

@@ -217,7 +217,10 @@ class ReRAMHalf(Component):
             mask.split.eq(expander.split),
             mask.planes.eq(expander.planes),
             mask.plane.eq(expander.read.p.plane),
-            mask.enable.eq(starts),
+            # Whenever a read can start: that it does is known too late for so many bits.
+            mask.enable.eq(
+                expander.running & crossbar.program.ready & (self.window_0.valid | self.window_1.valid)
+            ),
             crossbar.x.eq(mask.x),
         ]
 
