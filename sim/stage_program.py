@@ -62,26 +62,28 @@ def arithmetic(stage: Stage, *, first: bool, final: bool, channels: int, stays: 
 
     made.post.append(_leave(channels, fuse=int(stage.raw), size=FORMATS.get(stage.result.bits, Format.U4)))
     source = Operand.RESULT
-    if stage.side_scale is not None:
-        scale = made.constant(stage.side_scale)
-        made.then(AluOp.MUL, src=Operand.WINDOW, with_=scale, des=Destination.R0, forward=0)
+    # A product is there three cycles later, as FORWARD or in a register. Where there are two, the side tensor's comes
+    # second and they wait together; else it comes first and what is added up otherwise takes the time.
+    if stage.main_scale is None:
+        _scale_side(made, stage)
     if not first:
         made.then(AluOp.ADD, src=source, with_=Operand.SIDE)
         source = Operand.FORWARD
     if stage.main_scale is not None:
         made.then(AluOp.MUL, src=source, with_=made.constant(stage.main_scale))
-        source = Operand.FORWARD
-    if stage.side_scale is not None:
-        made.then(AluOp.ADD, src=source, with_=Operand.R0)
+        _scale_side(made, stage)
         source = Operand.FORWARD
     when = When.ALWAYS
     if stage.whole_frame:
+        assert stage.side_scale is None
         made.then(AluOp.ADD, src=Operand.R1, with_=source, batch=Batch.FRAME, des=Destination.R1)
         source, when = Operand.FORWARD, When.LAST
 
     steps: list[dict[str, int]] = [
         {"op": AluOp.ADD, "src": source, "with_": made.constant(stage.bias), "when": when}
     ]
+    if stage.side_scale is not None:
+        steps.append({"op": AluOp.ADD, "with_": Operand.R0})
     if stage.scale is not None:
         size = FORMATS[stage.result.bits]
         steps.append({"op": AluOp.MUL, "with_": made.constant(stage.scale), "when": when})
@@ -105,12 +107,19 @@ def arithmetic(stage: Stage, *, first: bool, final: bool, channels: int, stays: 
                 AluOp.MAX,
                 src=Operand.FORWARD,
                 with_=Operand.WINDOW,
-                # Not `size`, which would cost each pixel three cycles more: activations are in its range anyway.
+                # Not `size`, which would cost each pixel two cycles more: activations are in its range anyway.
                 batch=Batch.WINDOW,
                 des=Destination.NETWORK,
             ),
         ]
     return made
+
+
+def _scale_side(made: Arithmetic, stage: Stage) -> None:
+    """The side tensor's product to R0, if there is one, besides what is FORWARD."""
+    if stage.side_scale is not None:
+        scale = made.constant(stage.side_scale)
+        made.then(AluOp.MUL, src=Operand.WINDOW, with_=scale, des=Destination.R0, forward=0)
 
 
 def _leave(channels: int, *, fuse: int, size: Format = Format.U4, collection: bool = True) -> Instruction:

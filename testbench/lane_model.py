@@ -19,7 +19,7 @@ WIDE = 3
 SIZES = (0, 1, 2, WIDE)
 #: Cycles in the first stage of the lanes, where they are more than one, and the stages.
 CYCLES = {DIV: 29, ISQRT: 26}
-STAGES = 4
+STAGES = 3
 
 #: Whole numbers of Python in an array of NumPy: nothing overflows.
 Numbers = NDArray[np.object_]

@@ -18,15 +18,15 @@ Work = tuple[int, int, int, int]  # op, size, a, b
 
 async def begin(dut: Any) -> None:
     for name in (
-        "take", "a", "b", "forward_a", "forward_b", "op", "quotient", "scale", "done", "keep_first", "keep_last",
-        "size",
+        "take", "a", "b", "forward_a", "forward_b", "result_a", "result_b", "op", "quotient", "scale", "done",
+        "keep_first", "keep_last", "size",
     ):  # fmt: skip
         getattr(dut, name).value = 0
     await start(dut)
 
 
 async def run(dut: Any, work: Iterable[Work], idle: float = 0.0) -> None:
-    """Operations one after the other, in some cycles none, each result after its four stages."""
+    """Operations one after the other, in some cycles none, each result after its three stages."""
     rng = random.Random(5)
     stages: list[tuple[Work, int] | None] = [None] * (model.STAGES + 1)
     waiting = list(work)[::-1]
@@ -39,9 +39,9 @@ async def run(dut: Any, work: Iterable[Work], idle: float = 0.0) -> None:
             taken = (op, size, a, b & ONES), int(model.operate(op, size, [a], [b & ONES], BITS)[0])
         else:
             dut.a.value = dut.b.value = rng.getrandbits(BITS)
-        first, last = stages[0], stages[model.STAGES - 1]
+        first, second = stages[0], stages[1]
         dut.op.value = first[0][0] if first else rng.randrange(16)
-        dut.size.value = last[0][1] if last else rng.randrange(4)
+        dut.size.value = second[0][1] if second else rng.randrange(4)
         dut.done.value = sum(bool(stage) << n for n, stage in enumerate(stages[: model.STAGES]))
         await check(dut, stages[-1])
         await RisingEdge(dut.clk)
@@ -111,7 +111,7 @@ async def one(dut: Any, op: int, size: int, a: int, b: int, ports: Mapping[str, 
         getattr(dut, name).value = value
     await RisingEdge(dut.clk)
     dut.take.value = 0
-    dut.forward_a.value = dut.forward_b.value = 0
+    dut.forward_a.value = dut.forward_b.value = dut.result_a.value = dut.result_b.value = 0
     dut.op.value, dut.size.value = op, size
     for stage in range(model.STAGES):
         await RisingEdge(dut.clk)
@@ -148,10 +148,10 @@ async def from_the_side(dut: Any) -> None:
 
 @cocotb.test()
 async def forwards(dut: Any) -> None:
-    """FORWARD is what was kept last, of the first stage or the last one, as either operand; else the operands are."""
+    """FORWARD is what was kept last, of the first stage or the last one, as either operand; so is the last result."""
     await begin(dut)
     rng = random.Random(6)
-    kept = 0
+    kept = result = 0
 
     def number() -> int:
         return rng.choice((rng.choice(model.corners(BITS)), rng.randrange(-300, 300)))
@@ -159,9 +159,12 @@ async def forwards(dut: Any) -> None:
     for n in range(600):
         op, size = rng.choice(ONE_CYCLE), rng.choice(model.SIZES)
         a, b = number(), number()
-        flags = {"forward_a": rng.randrange(2), "forward_b": rng.randrange(2)}
+        flags = {f"{kind}_{name}": rng.randrange(2) for kind in ("forward", "result") for name in "ab"}
         keep = rng.choice(("keep_first", "keep_last", ""))
-        x, y = (kept if flags[f"forward_{name}"] else value for name, value in (("a", a), ("b", b)))
+        x, y = (
+            kept if flags[f"forward_{name}"] else result if flags[f"result_{name}"] else value
+            for name, value in (("a", a), ("b", b))
+        )
         wide = int(model.operate(op, model.WIDE, [x], [y & ONES], BITS)[0])
         expected = int(model.operate(op, size, [x], [y & ONES], BITS)[0])
         if op == model.MUL and keep == "keep_first":
@@ -169,3 +172,4 @@ async def forwards(dut: Any) -> None:
         found = await one(dut, op, size, a, b, flags, keep)
         assert found == expected, f"{n}: {(op, size, x, y)}: not {expected}"
         kept = wide if keep == "keep_first" else expected if keep else kept
+        result = expected

@@ -27,6 +27,7 @@ from ohmweave.testbench.arithmetic_model import (
     DIV,
     EACH,
     FORWARD,
+    FRAME,
     ISQRT,
     LAST,
     MAX,
@@ -52,7 +53,7 @@ from ohmweave.testbench.stream import PACES, StreamSink, StreamSource, start
 #: Cycles from `clear` on in which the head of the only program is looked at.
 BEGINS = 3
 #: From a body's first cycle to the first operands, and from operands to what is sent.
-OPERANDS, SENT = 3, 5
+OPERANDS, SENT = 3, 4
 
 
 def cycles(transfers: Transfers, name: str) -> list[int]:
@@ -134,10 +135,14 @@ async def waits_for_results(dut: Any) -> None:
     for between in range(6):
         for first, second, least in (
             (a_type(ADD, RESULT), a_type(ADD, FORWARD, K[0], des=NETWORK), 1),
-            (a_type(MUL, RESULT, K[1]), a_type(ADD, FORWARD, K[0], des=NETWORK), 4),
-            (a_type(ADD, RESULT, size=U4), a_type(SUB, K[0], FORWARD, des=NETWORK), 4),
-            (a_type(ADD, RESULT, des=R[1]), a_type(ADD, R[1], K[0], des=NETWORK), 5),
-            (a_type(MUL, RESULT, K[1], des=R[1]), a_type(SUB, K[0], R[1], des=NETWORK), 5),
+            (a_type(MUL, RESULT, K[1]), a_type(ADD, FORWARD, K[0], des=NETWORK), 3),
+            (a_type(ADD, RESULT, size=U4), a_type(SUB, K[0], FORWARD, des=NETWORK), 3),
+            (a_type(ADD, RESULT, des=R[1]), a_type(ADD, R[1], K[0], des=NETWORK), 3),
+            (a_type(MUL, RESULT, K[1], des=R[1]), a_type(SUB, K[0], R[1], des=NETWORK), 3),
+            (a_type(ADD, RESULT, size=U4, des=R[1]), a_type(ADD, R[1], R[1], des=NETWORK), 3),
+            (a_type(ADD, RESULT, des=R[1]), a_type(SUB, FORWARD, R[1], des=NETWORK), 3),
+            # On a frame's first pixel it is 0, and waited for all the same.
+            (a_type(ADD, RESULT, des=R[1]), a_type(SUB, R[1], K[0], batch=FRAME, des=NETWORK), 3),
             # Another register, and no one's FORWARD.
             (a_type(MUL, RESULT, K[1], des=R[1], forward=0), a_type(SUB, K[0], R[2], des=NETWORK), 1),
             (a_type(MUL, RESULT, K[1]), a_type(ADD, K[0], des=NETWORK), 1),
@@ -148,6 +153,30 @@ async def waits_for_results(dut: Any) -> None:
                 out - took for took, out in zip(cycles(found, "result"), cycles(found, "out"), strict=True)
             }
             assert passes == {max(least, between + 1) + SENT}, f"{between}, {least}: {passes}"
+    # Operations that stay in the first stage find a register there in their first cycle.
+    for op, extra in ((DIV, 28), (ISQRT, 25)):
+        program = [
+            a_type(ADD, RESULT, K[0], des=R[1]),
+            a_type(op, R[1], *([K[1]] if op == DIV else []), des=NETWORK),
+        ]
+        found = await tb.run(data.case(channels=LANES, pixels=4, frames=1, post=program))
+        assert cycles(found, "out")[0] - cycles(found, "result")[0] == 3 + extra + SENT
+    # The later of two that write; a register that the body before writes, for the same vector and for another.
+    twice = [
+        a_type(ADD, RESULT, des=R[1]),
+        a_type(ADD, K[0], des=R[1]),
+        a_type(ADD, R[1], K[0], des=NETWORK),
+    ]
+    for between in range(6):
+        across = [
+            a_type(SUB, R[1], K[0], des=NETWORK),
+            *[other] * between,
+            a_type(ADD, RESULT, des=R[1], forward=0),
+        ]
+        for vectors in range(1, VECTORS + 1):
+            for post in (twice[:2] + [other] * between + twice[2:], across):
+                for pace in PACES:
+                    await tb.run(data.case(channels=LANES * vectors, pixels=4, frames=1, post=post), pace)
     # FORWARD of an operation that was kept later does not wait for, or become, what comes later of one before it.
     program = [
         a_type(MUL, RESULT, K[1], size=U4), a_type(ADD, K[0], K[0]), a_type(ADD, FORWARD, K[0], des=NETWORK)
@@ -171,11 +200,11 @@ async def pixels_to_the_buffer(dut: Any) -> None:
                 if pace == PACES[0] and channels <= LANES:
                     taken = cycles(found, "result")
                     fours = {b - a for a, b in zip(taken[4:], taken[8:], strict=False)}
-                    assert fours == {max(4 * max(length, 4), length + 9)}, fours
+                    assert fours == {max(4 * max(length, 4), length + 8)}, fours
                     assert found["pixel"][0][0] == taken[0] + length + SENT
                     taken = cycles(await tb.run(case, more=True), "result")
                     fours = {b - a for a, b in zip(taken[4:], taken[8:], strict=False)}
-                    assert fours == {max(4 * length, 8, length + 9)}, fours
+                    assert fours == {max(4 * length, 8, length + 8)}, fours
 
 
 class Pooled:

@@ -20,7 +20,10 @@ TAG = 3
 
 
 class Request(NamedTuple):
-    """One operation; `first`, `second`: FORWARD instead of an operand; `keep`: its result is FORWARD."""
+    """One operation; `first`, `second`: FORWARD instead of an operand; `keep`: its result is FORWARD.
+
+    last_a, last_b  what is in the last stage gives the operand, which was so many requests before
+    """
 
     op: int
     size: int
@@ -30,12 +33,15 @@ class Request(NamedTuple):
     second: int = 0
     keep: int = 0
     tag: int = 0
+    last_a: int = 0
+    last_b: int = 0
 
     def word(self) -> int:
         return pack(
             [
                 *((x, BITS) for x in self.a), *((y, BITS) for y in self.b), (self.first, 1), (self.second, 1),
-                (self.op, 4), (self.size, 2), (self.keep, 1), (self.tag, TAG),
+                (self.last_a > 0, 1), (self.last_b > 0, 1), (self.op, 4), (self.size, 2), (self.keep, 1),
+                (self.tag, TAG),
             ]
         )  # fmt: skip
 
@@ -47,20 +53,28 @@ class Request(NamedTuple):
 def unpack(word: int) -> Request:
     rest = word >> 2 * VECTOR
     return Request(
-        rest >> 2 & 15, rest >> 6 & 3, fields(word, BITS, LANES), fields(word >> VECTOR, BITS, LANES), rest & 1,
-        rest >> 1 & 1, rest >> 8 & 1, rest >> 9,
+        rest >> 4 & 15, rest >> 8 & 3, fields(word, BITS, LANES), fields(word >> VECTOR, BITS, LANES), rest & 1,
+        rest >> 1 & 1, rest >> 10 & 1, rest >> 11, rest >> 2 & 1, rest >> 3 & 1,
     )  # fmt: skip
 
 
 def results(requests: Sequence[Request]) -> list[int]:
     """What comes out, in order, with FORWARD as the last that was kept."""
-    found = []
-    kept = [0] * LANES
+    found: list[int] = []
+    past: list[Sequence[int]] = []
+    kept: Sequence[int] = [0] * LANES
     for each in requests:
-        a, b = (kept if forward else x for forward, x in ((each.first, each.a), (each.second, each.b)))
+        a, b = (
+            kept if forward else past[-last] if last else x
+            for forward, last, x in (
+                (each.first, each.last_a, each.a),
+                (each.second, each.last_b, each.b),
+            )
+        )
         words = [y % 2**BITS for y in b]
         lanes = model.operate(each.op, each.size, model.signed(model.lanes(a), BITS), words, BITS)
         values = [int(value) for value in lanes]
+        past.append(values)
         kept = values if each.keep else kept
         found.append(pack([*((value, BITS) for value in values), (each.tag, TAG)]))
     return found
@@ -114,27 +128,39 @@ async def check(
 
 
 async def chain(dut: Any, requests: Sequence[Request], rng: random.Random, stall: float) -> list[int]:
-    """Requests that wait until FORWARD is there; gives the cycles that they are taken in."""
+    """Requests that wait until FORWARD is there; gives the cycles that they are taken in.
+
+    Where `last_a`, `last_b` of a request are not 0, it takes what is in the last stage, if anything is.
+    """
     sink = StreamSink(dut, "result", stall=stall, seed=rng.randrange(1 << 20))
-    expected = results(requests)
-    take = cocotb.start_soon(sink.run(len(expected), cycles=1 << 20))
+    take = cocotb.start_soon(sink.run(len(requests), cycles=1 << 20))
+    stage_bits = 5 + TAG
     cycle, times = 0, []
+    sent: list[Request] = []
     for each in requests:
-        dut.request__payload.value = each.word()
         while True:
             await ReadOnly()
             waits = bool(dut.late.value) and (each.first or each.second)
             ready = bool(dut.request__ready.value)
+            last = int(dut.stages.value) >> stage_bits * (model.STAGES - 1)
+            before = (len(sent) - (last >> 5)) % (1 << TAG) if last & 1 else 0
             await Timer(1, "ns")
+            request = each._replace(
+                tag=len(sent) % (1 << TAG),
+                last_a=before if each.last_a else 0,
+                last_b=before if each.last_b else 0,
+            )
+            dut.request__payload.value = request.word()
             dut.request__valid.value = not waits
             await RisingEdge(dut.clk)
             cycle += 1
             if ready and not waits:
+                sent.append(request)
                 times.append(cycle)
                 break
         dut.request__valid.value = 0
     await take
-    assert [word for _, word in sink.taken] == expected
+    assert [word for _, word in sink.taken] == results(sent)
     return times
 
 
@@ -193,7 +219,7 @@ async def every_operation_and_size(dut: Any) -> None:
 
 @cocotb.test()
 async def forwarding(dut: Any) -> None:
-    """Results that are operands of the next, of every operation and format, some of them kept, with stalls."""
+    """FORWARD and what is in the last stage as operands, of every operation and format, some kept, with stalls."""
     await begin(dut)
     rng = random.Random(5)
     for stall in (0.0, 0.5):
@@ -203,7 +229,8 @@ async def forwarding(dut: Any) -> None:
                 [model.ADD, model.SUB, model.MUL, model.MAX, model.MIN, model.RELU] * 6 + [*model.OPS]
             )
             size = rng.choice((0, 1, 2, *[model.WIDE] * 4))
-            flags = {name: rng.random() < 0.4 for name in ("first", "second", "keep")}
+            flags = {name: rng.random() < 0.3 for name in ("first", "second", "last_a", "last_b")}
+            flags["keep"] = rng.random() < 0.4
             requests.append(random_request(rng, op, **flags)._replace(size=size))
         await reset(dut)
         await chain(dut, requests, rng, stall)
@@ -211,7 +238,7 @@ async def forwarding(dut: Any) -> None:
 
 @cocotb.test()
 async def latency_and_throughput(dut: Any) -> None:
-    """n + 4 cycles to a result, n from one request to the next, and to one that names FORWARD n or n + 3."""
+    """n + 3 cycles to a result, n from one request to the next, and to one that names FORWARD n or n + 2."""
     await begin(dut)
     rng = random.Random(3)
     for op in model.OPS:
@@ -219,12 +246,12 @@ async def latency_and_throughput(dut: Any) -> None:
         taken, sent = await check(dut, [random_request(rng, op) for _ in range(5)])
         cycles = model.CYCLES.get(op, 1)
         assert [cycle for cycle, _ in taken] == [cycles * n for n in range(5)]
-        assert [cycle for cycle, _ in sent] == [cycles * n + cycles + 4 for n in range(5)]
+        assert [cycle for cycle, _ in sent] == [cycles * n + cycles + 3 for n in range(5)]
         for size in model.SIZES:
             await reset(dut)
             requests = [random_request(rng, op, first=n > 0, keep=1)._replace(size=size) for n in range(5)]
             times = await chain(dut, requests, rng, 0.0)
-            late = 3 if requests[0].late else 0
+            late = 2 if requests[0].late else 0
             assert [after - before for before, after in pairwise(times)] == [cycles + late] * 4
 
 

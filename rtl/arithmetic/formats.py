@@ -21,7 +21,7 @@ MIN_SHIFT, MAX_SHIFT = -16, 47
 QUOTIENT_BITS = 24
 
 #: Stages of the lanes.
-STAGES = 4
+STAGES = 3
 #: Bits of a root after its leading one: those of a multiplier, and some to round by.
 ROOT_BITS = 18
 #: Cycles that take 1, 2, 4, 8, 16 pairs of leading zeros away.

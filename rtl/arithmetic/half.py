@@ -80,17 +80,17 @@ class ArithmeticHalf(Component):
       wait or work longer:
 
       - DIV 28, ISQRT 25, as `VectorUnit` works on them;
-      - 3 for FORWARD of MUL, or of a result of another format than WIDE, less the instructions between, if any;
-      - 4 for a register that the instruction before writes, less the instructions between, if any.
+      - 2 for FORWARD of MUL, or of a result of another format than WIDE, and for a register that the instruction
+        before writes, less the instructions between, if any.
 
-      What is sent shows at `out` 5 cycles later, after DIV or ISQRT 28 or 25 more. After `clear` the controller is free
+      What is sent shows at `out` 4 cycles later, after DIV or ISQRT 28 or 25 more. After `clear` the controller is free
       2 + p cycles later, having looked at the heads of p programs.
     - A body of n instructions takes n + w cycles; one over a window counts as many as the window has pixels.
     - A body of n cycles whose instruction in cycle r names RESULT takes max(n, r + 4) cycles, and while another vector
       waits behind the one that it takes, two take max(2n, r + 4). Between the bodies of a window no cycle is lost,
       after its last one 2.
     - The body of a pixel's first vector waits until fewer than four pixels are on their way to the buffer. So with
-      one vector a pixel and a buffer that takes every pixel, four pixels take no less than n + 9 cycles.
+      one vector a pixel and a buffer that takes every pixel, four pixels take no less than n + 8 cycles.
     """
 
     def __init__(self, *, params: PEParams):
@@ -194,10 +194,11 @@ class ArithmeticHalf(Component):
         # Where what the lanes find goes.
         flight = unit.result.p.tag
         values = unit.result.p.values
-        sends, empty = Signal(), Signal()
+        sends, lands, empty = Signal(), Signal(), Signal()
         m.d.comb += [
             sends.eq(flight.sends),
             unit.result.ready.eq(~sends | self.out.ready),
+            lands.eq(~unit.result.valid | unit.result.ready),
             empty.eq(~unit.result.valid & ~Cat(stage.valid for stage in unit.stages).any()),
             self.busy.eq(controller.busy | ~empty),
         ]
@@ -206,9 +207,11 @@ class ArithmeticHalf(Component):
         named_result = _names(issue.p, Operand.RESULT)
         named_side = _names(issue.p, Operand.SIDE)
         there, go = Signal(), Signal()
+        *before, last = unit.stages
         m.d.comb += [
             there.eq(
-                ~Cat(self._writes(stage, issue.p) for stage in unit.stages).any()
+                # What is in the last stage gives its result to an operation that is taken.
+                ~Cat(self._writes(stage, issue.p, src) for stage in before for src in ("src", "with")).any()
                 & ~(unit.late & ~issue.p.zero_forward & _names(issue.p, Operand.FORWARD))
             ),
             go.eq(there & (~named_result | self.result.valid) & (~named_side | self.side.valid)),
@@ -229,11 +232,11 @@ class ArithmeticHalf(Component):
             ]
             m.d.comb += request.tag.sends.eq(issue.p.des == Destination.NETWORK)
             m.d.comb += [request.tag[field].eq(issue.p[field]) for field in FLIGHT]
-            for operand, value, forward, register in (
-                (issue.p.src, request.a, request.forward_a, registers.a),
-                (issue.p["with"], request.b, request.forward_b, registers.b),
+            for operand, value, forward, result, register in (
+                ("src", request.a, request.forward_a, request.result_a, registers.a),
+                ("with", request.b, request.forward_b, request.result_b, registers.b),
             ):
-                with m.Switch(operand):
+                with m.Switch(issue.p[operand]):
                     with m.Case(Operand.FORWARD):
                         m.d.comb += forward.eq(~issue.p.zero_forward)
                     with m.Case(Operand.RESULT):
@@ -243,16 +246,18 @@ class ArithmeticHalf(Component):
                     with m.Case(Operand.WINDOW):
                         m.d.comb += value.as_value().eq(windowed.q)
                     with m.Case(*REGISTER_OPERANDS), m.If(~issue.p.zero_registers):
-                        m.d.comb += value.as_value().eq(register.as_value())
+                        m.d.comb += [
+                            value.as_value().eq(register.as_value()),
+                            result.eq(self._writes(last, issue.p, operand)),
+                        ]
                     with m.Case(*CONSTANT_OPERANDS):
                         m.d.comb += value.as_value().eq(constants.value.as_value())
 
         # Results to a register, to the buffer, to the network.
         m.d.comb += [
-            registers.row.eq(flight.row * REGISTERS + flight.des[:2]),
+            registers.row.eq(last.tag.row * REGISTERS + last.tag.des[:2]),
+            registers.write.eq(last.valid & one_of(last.tag.des, REGISTER_OPERANDS) & lands & ~self.clear),
             registers.data.eq(values),
-            # Not `lands`: what is not for the network lands at once.
-            registers.write.eq(unit.result.valid & one_of(flight.des, REGISTER_OPERANDS)),
             builder.write.eq(unit.result.valid & (flight.des == Destination.BUFFER)),
             builder.head.eq(flight.head),
             builder.tail.eq(flight.tail),
@@ -268,15 +273,12 @@ class ArithmeticHalf(Component):
         ]
         return m
 
-    def _writes(self, stage: data.View, instruction: data.View) -> Value:
-        """Whether what is in a stage is still to write a register that the instruction reads."""
-        des = stage.tag.des
-        reads = [
-            one_of(operand, REGISTER_OPERANDS) & (operand[:2] == des[:2])
-            for operand in (instruction.src, instruction["with"])
-        ]
-        same = one_of(des, REGISTER_OPERANDS) & (stage.tag.row == instruction.row)
-        return stage.valid & same & (reads[0] | reads[1])
+    def _writes(self, stage: data.View, instruction: data.View, operand: str) -> Value:
+        """Whether what is in a stage is still to write the register that is an operand of the instruction."""
+        des, register = stage.tag.des, instruction[operand]
+        writes, reads = one_of(des, REGISTER_OPERANDS), one_of(register, REGISTER_OPERANDS)
+        same = (des[:2] == register[:2]) & (stage.tag.row == instruction.row)
+        return stage.valid & writes & reads & same
 
 
 def _names(instruction: data.View, *operands: Operand) -> Value:

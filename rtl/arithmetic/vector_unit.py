@@ -32,6 +32,7 @@ class RequestLayout(data.StructLayout):
     a     first operands, signed
     b     second operands: signed numbers, or scales (`ScaleLayout`) for MUL; RELU and ISQRT ignore them
     forward_a, forward_b  FORWARD is the operand instead
+    result_a, result_b  or else what is in the last stage gives it
     op    operation
     size  format of the result
     keep  the result is FORWARD for the operations behind it
@@ -45,6 +46,8 @@ class RequestLayout(data.StructLayout):
                 "b": VectorLayout(params),
                 "forward_a": 1,
                 "forward_b": 1,
+                "result_a": 1,
+                "result_b": 1,
                 "op": AluOp,
                 "size": Format,
                 "keep": 1,
@@ -90,10 +93,10 @@ class VectorUnit(Component):
     Ports: `request`, whose `ready` depends on neither its `valid` nor its payload; `result`; `stages`, what is in each;
     `late`, an operation that MUL or a `size` other than WIDE keeps from giving FORWARD earlier is still to give it from
     the last stage: no request must name FORWARD; `clear`, drop what is under way and what waits, as a reset does.
-    Latency: n + 4 cycles from taking a request to its result, n = 29 for DIV, 26 for ISQRT, 1 for all others; while a
+    Latency: n + 3 cycles from taking a request to its result, n = 29 for DIV, 26 for ISQRT, 1 for all others; while a
     result waits, all behind it waits.
     Throughput: a request every n cycles. A request that is to give FORWARD late is in the last stage, and `late` low,
-    n + 3 cycles after it was taken.
+    n + 2 cycles after it was taken.
 
     Raises TypeError if `params` is not a `PEParams`.
     """
@@ -183,6 +186,8 @@ class VectorUnit(Component):
                     alu.b.eq(request.p.b[lanes]),
                     alu.forward_a.eq(request.p.forward_a),
                     alu.forward_b.eq(request.p.forward_b),
+                    alu.result_a.eq(request.p.result_a),
+                    alu.result_b.eq(request.p.result_b),
                 ]
             m.d.comb += [getattr(divider, name).eq(divides[name]) for name in divides.shape().members]
             m.d.comb += [getattr(sfu, name).eq(roots[name]) for name in roots.shape().members]
@@ -198,7 +203,7 @@ class VectorUnit(Component):
                 alu.done.eq(done),
                 alu.keep_first.eq(keep_first),
                 alu.keep_last.eq(keep_last),
-                alu.size.eq(last.size),
+                alu.size.eq(stages[1].size),
                 result.p.values[lanes].eq(alu.result),
             ]
         return m

@@ -258,16 +258,16 @@ def _fetch(
 
 @process
 def _waits(s: np.ndarray) -> bool:
-    """What is offered to the lanes reads what an instruction in a stage is still to give."""
+    """What is offered to the lanes reads what an instruction before the last stage is still to give."""
     reads, reads_too = s[ISSUE + IS_READS], s[ISSUE + IS_READS_TOO]
-    for n in range(STAGE_COUNT):
+    for n in range(STAGE_COUNT - 1):
         stage = STAGES + n * STAGE_SIZE
         if s[stage + IS_VALID]:
             writes = s[stage + IS_WRITES]
             if writes != 0 and writes in (reads, reads_too):
                 return True
             late = s[stage + IS_LATE] != 0 and s[stage + IS_KEEP] != 0
-            if n < STAGE_COUNT - 1 and late and s[ISSUE + IS_FORWARD] != 0:
+            if late and s[ISSUE + IS_FORWARD] != 0:
                 return True
     return False
 

@@ -63,7 +63,7 @@ SW_WANTED, SW_COUNT, SW_LATER = 210, 216, 224
 SW_FLITS = 225
 
 # The place of the instruction being decoded; the stages of the lanes, and what waits behind them.
-DC_PLACE, STAGES, STAGE_COUNT = 231, 241, 4
+DC_PLACE, STAGES, STAGE_COUNT = 231, 241, 3
 OUT = STAGES + STAGE_COUNT * STAGE_SIZE
 
 PE_STATE = OUT + STAGE_SIZE
