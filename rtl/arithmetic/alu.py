@@ -115,12 +115,12 @@ class AluLane(Lane):
         full = Signal(signed(largest.bit_length() + 1))
         # Bits at and above the end of the result's range.
         above = Signal(len(full))
-        places, size = Signal.like(amount), Signal(Format)
+        places, form = Signal.like(amount), Signal(Format)
         with m.If(self.done[1]):
             # 2^(s-1) for a shift s ≥ 1, which is the amount - 16.
             half = (Const(1) << amount)[1 - MIN_SHIFT :]
             terms = (addend << DIGIT_BITS * n for n, addend in enumerate(addends))
-            m.d.sync += [full.eq(sum(terms, start=half)), places.eq(amount), size.eq(self.size)]
+            m.d.sync += [full.eq(sum(terms, start=half)), places.eq(amount), form.eq(self.size)]
             # From the place of the amount on.
             reached = Const(-1, len(full) - MIN_SHIFT) << amount
             with m.Switch(self.size):
@@ -131,7 +131,7 @@ class AluLane(Lane):
                     m.d.sync += above.eq(reached << bits - 1 + MIN_SHIFT)
 
         found = Signal(signed(bits))
-        self._shift(m, found, full, places, above, size)
+        self._shift(m, found, full, places, above, form)
         with m.If(self.done[2]):
             m.d.sync += self.result.eq(found)
         with m.If(self.keep_last):
