@@ -171,17 +171,18 @@ class Receiver(Component):
         # What flit, phase, word and group of lanes still hold, minus one.
         taking = Signal()
         last = Signal(range(MAX_CHANNELS))
-        # No channels are dropped before those that are taken; known when the reset ends, as the configuration is.
+        # No channels are dropped before those that are taken; channels of a flit. Known when the reset ends, as the
+        # configuration is.
         all_taken = Signal(reset_less=True)
+        flit_last = Signal(range(per_flit), reset_less=True)
         m.d.sync += all_taken.eq(config.before == 0)
+        for planes in self._planes():
+            with m.If(config.planes == planes.bit_length() - 1):
+                m.d.sync += flit_last.eq(per_flit // planes - 1)
         m.d.comb += [
             taking.eq((phase == Phase.TAKE) | ((phase == Phase.BEFORE) & all_taken)),
             last.eq(Mux(phase == Phase.AFTER, config.after - 1, config.before - 1)),
         ]
-        flit_last = Signal(range(per_flit))
-        for planes in self._planes():
-            with m.If(config.planes == planes.bit_length() - 1):
-                m.d.comb += flit_last.eq(per_flit // planes - 1)
         in_flit = Signal.like(flit_last)
         in_word = Signal.like(lane)
         in_phase = Signal(range(MAX_CHANNELS))

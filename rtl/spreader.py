@@ -191,6 +191,9 @@ class _Axis(NamedTuple):
     at: Signal
     since: Signal  # fill places since the last word or the beginning
     passed: Signal  # a word was there
+    begun: Signal
+    stands: Signal  # a word stands here, once it has begun
+    following: Value  # and at the next place
     word: Value
     end: Value
 
@@ -199,10 +202,16 @@ class _Axis(NamedTuple):
         at = Signal(len(last), name=f"{name}_at")
         since = Signal(len(border), name=f"{name}_since")
         passed = Signal(name=f"{name}_passed")
-        return cls(at, since, passed, (since == Mux(passed, gap, border)) & (at <= end), at == last)
+        # A register, as much hangs on it; what it is at the first place is not known to the reset.
+        begun, stands = Signal(name=f"{name}_begun"), Signal(name=f"{name}_stands")
+        word = Mux(begun, stands, border == 0)
+        then = Mux(word, gap == 0, since + 1 == Mux(passed, gap, border)) & (at < end)
+        following = Mux(at == last, border == 0, then)
+        return cls(at, since, passed, begun, stands, following, word, at == last)
 
     def advance(self, m: Module) -> None:
         m.d.sync += [self.at.eq(self.at + 1), self.since.eq(self.since + 1)]
+        m.d.sync += [self.begun.eq(1), self.stands.eq(self.following)]
         with m.If(self.word):
             m.d.sync += [self.since.eq(0), self.passed.eq(1)]
         with m.If(self.end):

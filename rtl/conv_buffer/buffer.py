@@ -164,7 +164,7 @@ class ConvBuffer(Component):
             # The address of a bank whose turn it is not rests, out of range if there is such an address: the memory
             # does not toggle, and CXXRTL, which else spells out an empty write in every cycle, passes it by.
             m.d.comb += [
-                write.addr.eq(Mux(writer.bank[bank], writer.column, -1)),
+                write.addr.eq(Mux(writer.bank[bank] & self.pixel.valid, writer.column, -1)),
                 write.data.eq(writer.data),
                 write.en.eq(writer.enable.word_select(bank, UNITS)),
                 read.addr.eq(reader.address),

@@ -40,7 +40,7 @@ class Vectors(Component):
     Timing
     ------
     Latency: the block that completes a vector taken in cycle c → vector in cycle c + 1, or after those that wait.
-    Throughput: a block a cycle.
+    Throughput: a block a cycle, a vector every other cycle.
 
     Raises `TypeError` when `params` is not a PEParams.
     """
@@ -92,7 +92,7 @@ class Vectors(Component):
             self.o.valid.eq(valid),
             self.o.payload.as_value().eq(shown.q),
             self.src.eq(shown_src),
-            self.more.eq(waiting | (valid & self.i.valid & last)),
+            self.more.eq(valid & (waiting | (self.i.valid & last))),
         ]
         with m.If(completes), m.Switch(position):
             for n in range(count):
@@ -108,18 +108,18 @@ class Vectors(Component):
                     with m.Case(n):
                         m.d.sync += part.eq(block)
 
-        # None is made while one waits.
+        # None is made while one waits, and none comes in the cycle in which the one shown is taken: that is known late.
+        moves = Signal()
+        m.d.comb += moves.eq(~valid & (waiting | completes))
         with m.If(waiting):
             m.d.comb += shown.d.eq(spare)
         with m.Else():
             m.d.comb += shown.d.eq(made)
-        m.d.comb += shown.take.eq(Mux(completes, ~valid | self.o.ready, self.o.ready & waiting))
-        with m.If(completes & (~valid | self.o.ready)):
-            m.d.sync += [shown_src.eq(self.i.p.src), valid.eq(1)]
+        m.d.comb += shown.take.eq(moves)
+        with m.If(moves):
+            m.d.sync += [valid.eq(1), waiting.eq(0), shown_src.eq(Mux(waiting, spare_src, self.i.p.src))]
         with m.Elif(completes):
             m.d.sync += [spare.eq(made), spare_src.eq(self.i.p.src), waiting.eq(1)]
-        with m.Elif(self.o.ready & waiting):
-            m.d.sync += [shown_src.eq(spare_src), waiting.eq(0)]
-        with m.Elif(self.o.ready):
+        with m.If(valid & self.o.ready):
             m.d.sync += valid.eq(0)
         return m

@@ -167,17 +167,17 @@ def sums_move(s: np.ndarray, c: np.ndarray, ready: int) -> int:
         s[VC_POSITION] = 0
     elif block_taken:
         s[VC_POSITION] += 1
-    if completes and (s[VC_VALID] == 0 or ready != 0):
-        s[VC_SRC] = s[SA_SRC]
-        s[VC_VALID] = 1
-    elif completes:
-        s[VC_SPARE_SRC] = s[SA_SRC]
-        s[VC_WAITING] = 1
-    elif ready != 0 and s[VC_WAITING] != 0:
-        s[VC_SRC] = s[VC_SPARE_SRC]
-        s[VC_WAITING] = 0
-    elif ready != 0:
-        s[VC_VALID] = 0
+    if s[VC_VALID] == 0:
+        if completes or s[VC_WAITING] != 0:
+            s[VC_SRC] = s[VC_SPARE_SRC] if s[VC_WAITING] else s[SA_SRC]
+            s[VC_VALID] = 1
+            s[VC_WAITING] = 0
+    else:
+        if completes:
+            s[VC_SPARE_SRC] = s[SA_SRC]
+            s[VC_WAITING] = 1
+        if ready != 0:
+            s[VC_VALID] = 0
     if block_taken:
         s[SA_VALID] = 0
     if ends:

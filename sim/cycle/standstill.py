@@ -55,8 +55,9 @@ class _Waits(Network, Units):
     def working(self) -> list[int]:
         """Rows of PEs in which something still happens: the limit on idle cycles was too short for them."""
         s = self._t.pes
-        # A PE whose array holds sums is not seen to sleep.
-        awake = (s[:, st.AWAKE] != 0) & (s[:, st.XB_WAITING] == 0)
+        # A PE whose array holds sums that nobody takes is not seen to sleep.
+        held = (s[:, st.XB_WAITING] != 0) & (s[:, st.SA_VALID] != 0) & (s[:, st.VC_WAITING] != 0)
+        awake = (s[:, st.AWAKE] != 0) & ~held
         return np.flatnonzero((awake | (s[:, st.XB_READING] != 0)) & self._enabled()).tolist()
 
 

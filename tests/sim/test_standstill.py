@@ -360,9 +360,10 @@ def test_results_that_no_program_takes() -> None:
     )
 
 
-def test_a_limit_that_is_too_short() -> None:
-    """What still works is no standstill."""
-    assert said(TINY, replace(job_of(1), idle_limit=4)).endswith(" still works")
+@pytest.mark.parametrize("limit", [4, 5, 6, 7])
+def test_a_limit_that_is_too_short(limit: int) -> None:
+    """What still works is no standstill, wherever in a read the limit falls."""
+    assert said(TINY, replace(job_of(1), idle_limit=limit)).endswith(" still works")
 
 
 def test_names(unchecked) -> None:
