@@ -43,25 +43,27 @@ def network(
 
 # tiny reads 4 columns at once, has 8 lanes of arithmetic and windows of at most 7 columns.
 CASES = [
-    # graph, pixels that share a read
-    (network(2), 2),
-    (network(1), 4),
-    (network(1, kernel=5, pad=2), 3),  # 4 would be 8 columns wide
-    (network(1, size=10, kernel=3), 2),  # 10 is no multiple of 4, nor of 3
-    (network(3), 1),  # 6 channels are 2 blocks, no fewer than 3 and 3; and 8 lanes hold no 12
-    (network(4), 1),
-    (network(2, stride=2, kernel=4, size=12), 2),
-    (network(1, pool=2), 4),
-    (network(2, pool=3), 2),
-    (network(2, pool=2, bits=8), 2),
-    (network(2, inputs=3, pool=2, zero_point=5), 2),
-    (network(2, pool=2, weight_bits=8), 2),  # 4 columns of two slices each
-    (network(2, weight_bits=16), 2),  # all 16 columns
-    (network(3, weight_bits=16), 1),
+    # graph, pixels that share a read, cycles that an image takes beyond the array's or the link's
+    (network(2), 2, 0),
+    (network(1), 4, 0),
+    (network(1, kernel=5, pad=2), 3, 0),  # 4 would be 8 columns wide
+    (network(1, size=10, kernel=3), 2, 0),  # 10 is no multiple of 4, nor of 3
+    (network(3), 1, 0),  # 6 channels are 2 blocks, no fewer than 3 and 3; and 8 lanes hold no 12
+    (network(4), 1, 0),
+    (network(2, stride=2, kernel=4, size=12), 2, 0),
+    # The lanes have more to do than the array: 2 cycles for a vector, 4 for its window, up to 2 behind that.
+    (network(1, pool=2), 4, 44),
+    # No vectors of a next frame go before the last windows: it ends sooner.
+    (network(2, pool=3), 2, -2),
+    (network(2, pool=2, bits=8), 2, 0),
+    (network(2, inputs=3, pool=2, zero_point=5), 2, -2),
+    (network(2, pool=2, weight_bits=8), 2, 0),  # 4 columns of two slices each
+    (network(2, weight_bits=16), 2, 0),  # all 16 columns
+    (network(3, weight_bits=16), 1, 0),
 ]
 
 
-@pytest.mark.parametrize(("graph", "pixels"), CASES)
+@pytest.mark.parametrize(("graph", "pixels"), [case[:2] for case in CASES])
 def test_which_are_merged(graph, pixels):
     stage, _ = stages(graph)
     found = merged(stage, TINY.pe)
@@ -84,8 +86,8 @@ def test_lenet_at_full_size():
     assert (tiling.windows, tiling.kernel, tiling.stride) == (392, (5, 6), (1, 2))
 
 
-@pytest.mark.parametrize(("graph", "pixels"), CASES)
-def test_merged_layers(graph, pixels):
+@pytest.mark.parametrize(("graph", "pixels", "more"), CASES)
+def test_merged_layers(graph, pixels, more):
     """Through the netlist, against golden: two images of random numbers."""
     channels, height, width = graph.input.shape
     images = np.random.default_rng(SEED).integers(0, 256, (2, height, width, channels), dtype=np.uint8)
@@ -99,5 +101,4 @@ def test_merged_layers(graph, pixels):
         blocks = -(-stage.out_channels * together // TINY.pe.array.columns_at_once)
         passes = stage.main.bits // TINY.pe.buffer.act_bits * stage.weight_bits // TINY.pe.array.cell_bits
         bounds.append(windows * blocks * passes * TINY.pe.array.read_cycles)
-    # Instructions that wait for each other take longer than a short read.
-    assert report.cycles.interval <= 1.25 * max(bounds)
+    assert report.cycles.interval == max(bounds) + more
