@@ -229,7 +229,8 @@ class ReRAMHalf(Component):
         with m.If(starts):
             m.d.sync += read.eq(expander.read.payload)
         m.d.comb += [
-            tile.result[0].valid.eq(crossbar.result.valid & ~drains),
+            # What is stale finds a tile that was reset, and waits for nothing.
+            tile.result[0].valid.eq(crossbar.result.valid),
             crossbar.result.ready.eq(tile.result[0].ready | drains),
             tile.forward.ready.eq(1),
             shift_add.i.valid.eq(tile.write_back.valid),

@@ -76,7 +76,8 @@ class Vectors(Component):
         # At least one bit: a vector of one block would switch on nothing.
         position = Signal(range(max(count, 2)))
         valid = Signal()
-        waiting = Signal()
+        # One waits in `spare`. The bits of a vector hang on the one register, all else on the other.
+        waiting, free = Signal(), Signal(init=1)
         shown_src = Signal()
         spare_src = Signal()
 
@@ -85,14 +86,14 @@ class Vectors(Component):
         completes = Signal()
         block = self.i.p.values.as_value()
         m.d.comb += [
-            self.i.ready.eq(~waiting),
-            taken.eq(self.i.valid & ~waiting),
+            self.i.ready.eq(free),
+            taken.eq(self.i.valid & free),
             last.eq(self.i.p.end | (position == count - 1)),
             completes.eq(taken & last),
             self.o.valid.eq(valid),
             self.o.payload.as_value().eq(shown.q),
             self.src.eq(shown_src),
-            self.more.eq(valid & (waiting | (self.i.valid & last))),
+            self.more.eq(valid & (~free | (self.i.valid & last))),
         ]
         with m.If(completes), m.Switch(position):
             for n in range(count):
@@ -110,16 +111,18 @@ class Vectors(Component):
 
         # None is made while one waits, and none comes in the cycle in which the one shown is taken: that is known late.
         moves = Signal()
-        m.d.comb += moves.eq(~valid & (waiting | completes))
+        m.d.comb += moves.eq(~valid & (~free | completes))
         with m.If(waiting):
             m.d.comb += shown.d.eq(spare)
         with m.Else():
             m.d.comb += shown.d.eq(made)
         m.d.comb += shown.take.eq(moves)
         with m.If(moves):
-            m.d.sync += [valid.eq(1), waiting.eq(0), shown_src.eq(Mux(waiting, spare_src, self.i.p.src))]
+            m.d.sync += [
+                valid.eq(1), waiting.eq(0), free.eq(1), shown_src.eq(Mux(free, self.i.p.src, spare_src))
+            ]  # fmt: skip
         with m.Elif(completes):
-            m.d.sync += [spare.eq(made), spare_src.eq(self.i.p.src), waiting.eq(1)]
+            m.d.sync += [spare.eq(made), spare_src.eq(self.i.p.src), waiting.eq(1), free.eq(0)]
         with m.If(valid & self.o.ready):
             m.d.sync += valid.eq(0)
         return m
