@@ -423,6 +423,14 @@ async def cleared_in_the_middle(dut: Any) -> None:
     case = data.case(channels=LANES, pixels=1, frames=1, post=[a_type(ADD, RESULT, des=R[2])])
     await tb.run(case)
     kept = case.results[0]
+    # What is behind a vector that nobody takes writes none.
+    program = [a_type(ADD, RESULT, des=NETWORK), a_type(ADD, K[0], des=R[2])]
+    case = data.case(channels=LANES, pixels=1, frames=1, post=program)
+    await tb.configure(case, restart=False)
+    source, words = tb.sources(case, PACES[0])["result"]
+    await source.run(words)
+    for _ in range(20):
+        await RisingEdge(dut.clk)
     case = data.case(channels=LANES, pixels=1, frames=1, post=[a_type(ADD, R[2], RESULT, des=NETWORK)])
     case.registers = {(0, R[2]): kept}
     await tb.run(case, restart=False)

@@ -256,7 +256,7 @@ class ArithmeticHalf(Component):
         # Results to a register, to the buffer, to the network.
         m.d.comb += [
             registers.row.eq(last.tag.row * REGISTERS + last.tag.des[:2]),
-            registers.write.eq(last.valid & one_of(last.tag.des, REGISTER_OPERANDS) & lands & ~self.clear),
+            registers.write.eq(last.valid & one_of(last.tag.des, REGISTER_OPERANDS) & lands),
             registers.data.eq(values),
             builder.write.eq(unit.result.valid & (flight.des == Destination.BUFFER)),
             builder.head.eq(flight.head),
