@@ -291,7 +291,7 @@ def test_refused_input_leaves_the_old_file(call, tmp_path):
         (("asm", "good", "--out", "no/x"), "no/x cannot be written: No such file or directory"),
         (("asm", "good"), "Missing option '--out' (see ohmweave asm --help)"),
         (("asm", "good", "--arch", "z80", "--out", "x"),
-         "--arch must be one of re-reram, re-reram-256, tiny or a .toml file, not 'z80'"),
+         "--arch must be one of re-reram, re-reram-256, tiny, tiny-fpga or a .toml file, not 'z80'"),
         (("disasm", "no.ohmi"), "the program file no.ohmi cannot be read: No such file or directory"),
         (("disasm", "good"), "the program file good must be a file that `ohmweave asm` wrote, and is none"),
         (("disasm", "large"), f"the program file large must be at most {MAX_BYTES} bytes"),

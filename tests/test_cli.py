@@ -170,7 +170,7 @@ FLOAT_WEIGHTS_SENTENCE = f"--weights is for {', '.join(FLOAT_MODELS)}, and a.onn
         (["run", "lenet5", "--backend", "spice"], BACKEND_SENTENCE.format("spice")),
         (
             ["run", "lenet5", "--arch", "fpga"],
-            "--arch must be one of re-reram, re-reram-256, tiny or a .toml file, not 'fpga'",
+            "--arch must be one of re-reram, re-reram-256, tiny, tiny-fpga or a .toml file, not 'fpga'",
         ),
         (["run", "lenet5", "--arch", "a.toml"], "configuration file a.toml cannot be read: No such file or directory"),
         (["run", "lenet5", "--limit", "0"], f"Invalid value for '--limit': 0 is not in the range x>=1 {HELP}"),

@@ -1,6 +1,9 @@
 """A netlist on an FPGA: mapped by Yosys, placed and routed by nextpnr, both from PyPI."""
 
+import contextlib
 import json
+import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +28,12 @@ __all__ = ["FpgaReport", "place_and_route", "write_report"]
 Progress = Callable[[str, int, int], None]
 #: What is asked of nextpnr in MHz: more than any block reaches, so that it tries.
 ASKED_MHZ = 200
+#: How often nextpnr's log is looked at for what is done, in seconds.
+LOOK_S = 2
+# Iterations of the placer, of its refinement, and of the router, with the wires that are still used twice.
+_STEPS = re.compile(
+    r"at iteration #(?P<placing>\d+), |at iteration #(?P<refining>\d+): |iter=(?P<routing>\d+) .*overused=(?P<left>\d+) "
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,7 @@ def place_and_route(
         run_yosys(commands, folder=folder, what=design.top, tool=tool)
         middle = time.monotonic()
         say("place and route", 0, 0)
-        _nextpnr(fpga, module, folder, design.top, seed)
+        _nextpnr(fpga, module, folder, design.top, seed, say)
         seconds = {"yosys": middle - begin, "nextpnr": time.monotonic() - middle}
         (folder / "seconds.json").write_text(json.dumps(seconds))
         for name in (*files, "mapped.json", "script.ys", "yosys.log", "said.txt"):
@@ -138,19 +147,38 @@ def _sources(design: Design, fpga: Target) -> tuple[dict[str, str], str, list[st
     return files, top, [*kept, *design.macros]
 
 
-def _nextpnr(fpga: Target, module: str, folder: Path, what: str, seed: int) -> None:
+def _nextpnr(fpga: Target, module: str, folder: Path, what: str, seed: int, say: Progress) -> None:
     program = f"import sys, {module}; sys.exit({module}.{fpga.function}(sys.argv[1:]))"
     arguments = ["--json", "mapped.json", "--report", "report.json", "--quiet", "--log", "nextpnr.log"]
     arguments += ["--timing-allow-fail", "--freq", str(ASKED_MHZ), "--seed", str(seed)]
     said_path, log = folder / "said.txt", folder / "nextpnr.log"
     with started([sys.executable, "-c", program, *fpga.arguments, *arguments], folder, said_path) as process:
-        code = process.wait()
+        code = None
+        while code is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = process.wait(LOOK_S)
+            if step := _step(log):
+                say(*step)
     if code:
         text = "".join(path.read_text(errors="replace") for path in (said_path, log) if path.is_file())
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         said = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
         why = said[0].removeprefix("ERROR:").strip() if said else f"exit code {code}"
         raise OhmweaveError(f"{what} does not fit {fpga.device}, or cannot be routed: {why}")
+
+
+def _step(log: Path) -> tuple[str, int, int] | None:
+    """What nextpnr's log says last that it does, for `Progress`."""
+    found = list(_STEPS.finditer(log.read_text(errors="replace"))) if log.is_file() else []
+    if not found:
+        return None
+    last = found[-1]
+    if last["placing"]:
+        return "placing", int(last["placing"]), 0
+    if last["refining"]:
+        return "refining the placement", int(last["refining"]), 0
+    most = max(int(each["left"]) for each in found if each["left"])
+    return "routing: wires put right", most - int(last["left"]), most
 
 
 def _critical(found: dict[str, Any]) -> dict[str, Any] | None:

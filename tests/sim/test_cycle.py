@@ -141,6 +141,7 @@ CHIPS = {
     "coarse sense units": knobs(adc_bits=8, adc_drop=2),
     "vectors of one block": replace(TINY, pe=replace(TINY.pe, vector_blocks=1)),
     "narrow lanes": replace(TINY, pe=replace(TINY.pe, lane_bits=25)),
+    "for FPGAs": PRESETS["tiny-fpga"],
 }
 
 
@@ -297,6 +298,17 @@ def test_run(small_network, small_images) -> None:
     np.testing.assert_array_equal(model.logits, netlist.logits)
     assert (model.report.mismatches, model.report.cycles) == (0, netlist.report.cycles)
     assert model.report.layers == netlist.report.layers
+
+
+@pytest.mark.parametrize("backend", ["cycle", pytest.param("cxxrtl", marks=pytest.mark.nightly)])
+def test_preset_for_fpgas(backend: str) -> None:
+    """Two layers of 3×3 as a pipeline on its PEs, short programs and all, as the golden model has them."""
+    images = ImageSet("random", pixels_of(TWO, 5, 3), None)
+    ran = run(TWO, images, PRESETS["tiny-fpga"], arch="tiny-fpga", backend=backend)
+    assert (ran.report.mapping, ran.report.mismatches) == ("pipeline", 0)
+    # Of the first layer: 12 windows, 4 columns, a read of 17 cycles each.
+    assert ran.report.cycles.interval == 12 * 4 * 17
+    assert len(np.unique(ran.logits)) > 10
 
 
 @pytest.mark.nightly

@@ -34,8 +34,8 @@ def progress_bars(console: Console) -> Iterator[Callable[[str, int, int], None]]
 
         def report(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                for earlier in tasks.values():
-                    bars.stop_task(earlier)  # type: ignore[arg-type]
+                for before in list(tasks.values())[-1:]:
+                    bars.stop_task(before)  # type: ignore[arg-type]
                 tasks[what] = bars.add_task(what, total=None)
             bars.update(tasks[what], completed=done, total=total or None)  # type: ignore[arg-type]
 

@@ -27,6 +27,10 @@ from ohmweave.sim.synthesis.fpga_harness import HARNESS, harness
 from ohmweave.sim.synthesis.fpga_targets import TARGETS, script, target_of
 
 
+#: A line of nextpnr's second router.
+ROUTING = "Info:     iter={} wires=1234 overused={} overuse=5 archfail=NA\n"
+
+
 class Counter(Component):
     """A register of `bits` that counts, and a memory of 1024 words where it is asked for."""
 
@@ -59,7 +63,9 @@ def test_small_block(target: str, cache: Path, tmp_path: Path) -> None:
     report = place_and_route(
         counter(bits=10, memory=True), target, progress=lambda name, *_: steps.append(name)
     )
-    assert steps == ["mapping", "place and route"]
+    assert steps[:2] == ["mapping", "place and route"]
+    # And what its log ends with.
+    assert steps[-1] == {"ecp5": "routing: wires put right", "ice40": "refining the placement"}[target]
     assert report.used["block_rams"] == {"ecp5": 1, "ice40": 3}[target]
     assert 20 <= report.used["luts"] <= 100
     if target == "ecp5":
@@ -105,6 +111,47 @@ def test_block_with_an_array(cache: Path) -> None:
     assert report.stand_ins == (array.name,)
     # 9 rows in lanes of 4: 3 products of 4 × 4 bits a cycle, and distributed memories.
     assert 100 < report.used["luts"] < 1500
+
+
+@pytest.mark.nightly
+def test_group_of_pes(cache: Path, tmp_path: Path) -> None:
+    """Four PEs are placed and routed on an ECP5-85k, with what each of them must have."""
+    arguments = ["synth", "--arch", "tiny-fpga", "--block", "group", "--target", "ecp5"]
+    result = CliRunner().invoke(cli, [*arguments, "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    record = json.loads((tmp_path / "fpga.json").read_text())
+    assert record["stand_ins"] == [PRESETS["tiny-fpga"].pe.array.name]
+    assert not record["harness"]
+    assert all(0 < used <= record["available"][name] for name, used in record["used"].items())
+    # A lane has 8 multipliers; its program and constants are in block RAMs.
+    assert record["used"]["multipliers"] == 4 * 8
+    assert record["used"]["block_rams"] == 4 * 3
+    assert record["used"]["luts"] < 70_000
+    assert record["fmax_mhz"] > 5
+
+
+def test_steps_of_nextpnr(tmp_path: Path) -> None:
+    """What is shown of a run comes from its log."""
+    log = tmp_path / "nextpnr.log"
+    assert fpga._step(log) is None
+    told = [
+        ("Info: Packing constants..\n", None),
+        (
+            "Info:     at iteration #7, type ALL: wirelen solved = 18313, spread = 2; time = 2s\n",
+            ("placing", 7, 0),
+        ),
+        (
+            "Info:   at iteration #5: temp = 0.0, timing cost = 4, wirelen = 3\n",
+            ("refining the placement", 5, 0),
+        ),
+        (ROUTING.format(1, 400), ("routing: wires put right", 0, 400)),
+        (ROUTING.format(2, 100), ("routing: wires put right", 300, 400)),
+    ]
+    text = ""
+    for line, step in told:
+        text += line
+        log.write_text(text)
+        assert fpga._step(log) == step
 
 
 def test_harness_is_verilog(tmp_path: Path) -> None:
@@ -154,6 +201,8 @@ def test_script_has_the_passes_of_yosys() -> None:
     assert lines[-1] == "synth_ecp5 -nowidelut -top top -json out.json -run map_luts:"
     assert "setattr -mod -set keep_hierarchy 1 pe" in lines
     assert "share" not in lines
+    assert lines[-2] == f"scratchpad -set abc9.script {TARGETS['ecp5'].logic}"
+    assert "scratchpad" not in script(TARGETS["ice40"], "top", ["a.il"], [], "out.json")
 
 
 def refused(design, target: str) -> str:
