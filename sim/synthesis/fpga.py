@@ -32,7 +32,8 @@ ASKED_MHZ = 200
 LOOK_S = 2
 # Iterations of the placer, of its refinement, and of the router, with the wires that are still used twice.
 _STEPS = re.compile(
-    r"at iteration #(?P<placing>\d+), |at iteration #(?P<refining>\d+): |iter=(?P<routing>\d+) .*overused=(?P<left>\d+) "
+    r"at iteration #(?P<placing>\d+), |at iteration #(?P<refining>\d+): "
+    r"|iter=(?P<routing>\d+) .*overused=(?P<left>\d+) "
 )
 
 

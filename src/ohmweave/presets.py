@@ -41,8 +41,8 @@ PRESETS: dict[str, GroupParams] = {
     # into the root would hold ResNet-34 to 37,632 cycles an image. The frame buffers are 1 MiB of the 4 MB cache.
     "re-reram-256": replace(_GROUP, levels=4, entries=16, exit_flits=1 << 15),
     "tiny": _TINY,
-    # Four PEs for an FPGA of 84,000 LUTs: a lane of 24 bits instead of 8 of 48, kernels of up to 3×3, shorter programs. 17
-    # cycles a read let the digital stand-in of the array take 16 of its rows one after the other.
+    # Four PEs for an FPGA of 84,000 LUTs: a lane of 24 bits instead of 8 of 48, kernels of up to 3×3, shorter programs.
+    # 17 cycles a read let the digital stand-in of the array take 16 of its rows one after the other.
     "tiny-fpga": replace(
         _TINY,
         pe=replace(

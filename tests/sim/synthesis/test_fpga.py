@@ -26,7 +26,6 @@ from ohmweave.sim.synthesis.fpga import place_and_route, write_report
 from ohmweave.sim.synthesis.fpga_harness import HARNESS, harness
 from ohmweave.sim.synthesis.fpga_targets import TARGETS, script, target_of
 
-
 #: A line of nextpnr's second router.
 ROUTING = "Info:     iter={} wires=1234 overused={} overuse=5 archfail=NA\n"
 
