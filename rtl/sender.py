@@ -88,21 +88,17 @@ class Sender(Component):
         spare = Signal(link)
         # A vector is inside, and the units left of it fit into the next flit and the rest behind it; a frame has ended
         # and left something over. What they will be tells what is ready then: the lanes hang on it.
-        names = ("busy", "ends", "flush", "has_spare")
-        now = busy, ends, flush, has_spare = [Signal(name=name) for name in names]
-        then = next_busy, next_ends, next_flush, next_has_spare = [
-            Signal(name=f"next_{name}") for name in names
-        ]
+        busy, ends, flush, has_spare = (Signal(name=name) for name in ("busy", "ends", "flush", "has_spare"))
         ready = Signal(init=1)
-        m.d.comb += [later.eq(state) for later, state in zip(then, now, strict=True)]
-        m.d.sync += [state.eq(later) for later, state in zip(then, now, strict=True)]
-        m.d.sync += ready.eq(~next_busy | (next_ends & ~next_flush & ~next_has_spare))
         goes_out, is_flit = Signal(link), Signal()
-        room = Signal()
+        sends_rest, sends_word, full = Signal(), Signal(), Signal()
         total = Signal(range(3 * per_flit))
         after = Signal.like(fill)  # `fill` behind a vector that goes
         m.d.comb += [
-            room.eq(~has_spare),
+            sends_rest.eq(~has_spare & flush),
+            sends_word.eq(~has_spare & ~flush & busy),
+            full.eq(~ends | (total >= per_flit)),
+            is_flit.eq(sends_rest | (sends_word & (full | last))),
             total.eq(fill + left),  # only looked at if it ends
             after.eq(Mux(last, 0, total)),
             self.i.ready.eq(ready),
@@ -113,22 +109,16 @@ class Sender(Component):
                 self.o.valid.eq(has_spare | is_flit),
                 flit.eq(Mux(has_spare, spare, goes_out)),
             ]
-            m.d.comb += next_has_spare.eq(0)
         with m.Elif(is_flit):
             m.d.sync += spare.eq(goes_out)
-            m.d.comb += next_has_spare.eq(1)
-        with m.If(room & flush):
-            m.d.comb += [is_flit.eq(1), goes_out.eq(rest), next_flush.eq(0)]
+        with m.If(sends_rest):
+            m.d.comb += goes_out.eq(rest)
             m.d.sync += rest.eq(0)
-        with m.Elif(room & busy):
+        with m.Elif(sends_word):
             # The bits beyond `fill` in `rest` are those that the next word puts there again.
             joined = Signal(3 * link)
             place = bits_of(fill)
-            m.d.comb += joined.eq(rest | (head << place))
-            full = ~ends | (total >= per_flit)
-            m.d.comb += [
-                is_flit.eq(full | last), goes_out.eq(joined), next_ends.eq(fill + left < 3 * per_flit)
-            ]  # fmt: skip
+            m.d.comb += [joined.eq(rest | (head << place)), goes_out.eq(joined)]
             m.d.sync += [
                 rest.eq(Mux(full, joined[link:], joined)),
                 head.eq(Cat(head[link:], raw.q.word_select(ahead, link))),
@@ -137,7 +127,6 @@ class Sender(Component):
             ]
             with m.If(ends):
                 m.d.sync += fill.eq(after)
-                m.d.comb += next_flush.eq(last & full & (total != per_flit))
                 with m.If(last & ~full):
                     m.d.sync += rest.eq(0)
         units = Signal(range(MAX_WIDTH // UNIT + 1))  # of an element
@@ -149,19 +138,27 @@ class Sender(Component):
                     with m.Case(int(name)):
                         m.d.comb += units.eq(bits // UNIT)
         size = (self.i.p.count + 1) * units
-        with m.If(self.i.ready):
-            m.d.comb += next_busy.eq(self.i.valid)
-            with m.If(self.i.valid):
-                m.d.sync += [
-                    last.eq(self.i.p.last),
-                    head.eq(first),
-                    ahead.eq(0),
-                    left.eq(size),
-                ]
-                m.d.comb += next_ends.eq(size + Mux(busy, after, fill) < 2 * per_flit)
+        taken = self.i.valid & ready
+        with m.If(taken):
+            m.d.sync += [last.eq(self.i.p.last), head.eq(first), ahead.eq(0), left.eq(size)]
+        # No `with m.If`: Icarus would not begin a process of signals that have not changed since the start.
+        ends_then = Mux(sends_word, fill + left < 3 * per_flit, ends)
+        flush_then = Mux(sends_word & ends, last & full & (total != per_flit), flush)
+        then = {
+            "busy": Mux(ready, self.i.valid, busy),
+            "ends": Mux(taken, size + Mux(busy, after, fill) < 2 * per_flit, ends_then),
+            "flush": Mux(sends_rest, 0, flush_then),
+            "has_spare": self.o.valid & ~self.o.ready & (has_spare | is_flit),
+        }
+        later = {name: Signal(name=f"next_{name}") for name in then}
+        m.d.comb += [later[name].eq(value) for name, value in then.items()]
+        m.d.sync += [
+            *(state.eq(later[state.name]) for state in (busy, ends, flush, has_spare)),
+            ready.eq(~later["busy"] | (later["ends"] & ~later["flush"] & ~later["has_spare"])),
+        ]
         self._cut(m, units, first, behind)
         m.d.comb += [
-            raw.take.eq(self.i.ready & self.i.valid),
+            raw.take.eq(taken),
             raw.d.eq(behind),
         ]
         return m

@@ -201,6 +201,8 @@ def random_program(
             second = 0
         if src in K and second in K:
             second = src
+        if not pool and WINDOW in operands and WINDOW in (src, second):
+            operands = [operand for operand in operands if operand != WINDOW]  # once in a body of `post`
         batch = rng.randrange(3)
         if (batch == EACH and WINDOW not in (src, second)) or (batch == FRAME and not {src, second} & set(R)):
             batch = 0

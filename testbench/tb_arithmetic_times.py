@@ -383,6 +383,11 @@ async def illegal_instructions(dut: Any) -> None:
             windows=data.windows(2),
         )
         await errors(tb, case)
+    # WINDOW in post a second time.
+    named = [a_type(ADD, RESULT, WINDOW), a_type(ADD, FORWARD, WINDOW, des=NETWORK)]
+    case = data.case(channels=LANES, pixels=4, frames=1, post=named)
+    case.windows = data.windows(4)
+    await errors(tb, case)
     # WINDOW in post while pool is enabled.
     case = data.case(channels=LANES, pixels=4, frames=1, post=[send, a_type(ADD, WINDOW)], pool=[send])
     await errors(tb, case)

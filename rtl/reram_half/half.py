@@ -86,8 +86,8 @@ class ReRAMHalf(Component):
     Latency: the last read of a vector taken by the array in cycle c → vector in cycle c + read_cycles + 2. The first
     read of a frame starts in the cycle after that in which its instruction was issued, if its window is there.
     Throughput: a window of B blocks takes B·S·signs·P·read_cycles cycles, S slices, P planes, without a gap from
-    block to block and window to window, nor from frame to frame for arrays of 2 and more cycles a read, as long as
-    windows are there and vectors are taken in time.
+    block to block, window to window and frame to frame for arrays of 2 and more cycles a read, as long as windows are
+    there and vectors are taken in time. Of one cycle a read a vector takes 2 cycles at least, and a frame one more.
 
     `window.ready` comes from the windows' and indices' valids, `rows.valid` and registers, and from no other ready.
 
