@@ -84,7 +84,7 @@ async def sources_of(dut: Any, found: list[int]) -> None:
         await ReadOnly()
         valid, shown = bool(dut.i__valid.value), bool(dut.o__valid.value)
         completes = valid and (blocks == COUNT - 1 or bool(int(dut.i__payload.value) >> BLOCK_BITS + 1))
-        assert bool(dut.more.value) == (shown and (not dut.i__ready.value or completes))
+        assert bool(dut.more.value) == (not dut.i__ready.value or (shown and completes))
         if valid and dut.i__ready.value:
             blocks = 0 if completes else blocks + 1
         if shown and dut.o__ready.value:

@@ -34,9 +34,8 @@ class Sequencer(Component):
     Ports: `config`; `ready`: an instruction can be taken; `valid`, `place`: one is being fetched from
     `place.index` and where it belongs; `skip`: bodies of post, of pool begin with the second instruction;
     `result`, `window`: one waits; `result_src`: number of the buffer that the result comes from; `result_more`:
-    another waits behind it; `result_taken`, `window_taken`, `pixel_taken`: one is being taken; `pixel_dropped`: a
-    body ends that wrote no pixel;
-    `running`: instructions of a body are still to be fetched.
+    another waits behind it, or comes in the next cycle; `result_taken`, `window_taken`, `pixel_taken`: one is being
+    taken; `pixel_dropped`: a body ends that wrote no pixel; `running`: instructions of a body are still to be fetched.
     Latency: 0 (combinational) from `result` or `window` to `valid`, from 2 + p cycles after the reset on with p
     programs. Throughput: an instruction a cycle.
     """
@@ -84,7 +83,7 @@ class Sequencer(Component):
         second = self.config.second
         fresh = self.result & (claims == 0)
         # Whose layer a vector is of is known of the first only.
-        behind = self.result_more & (claims == 1) & ~second
+        behind = self.result_more & self.result & (claims == 1) & ~second
         m.d.comb += [
             waiting[0].eq(
                 self.config.post.enable

@@ -35,7 +35,7 @@ class Vectors(Component):
     src : Out(1)
         Number of the buffer that the vector at `o` comes from.
     more : Out(1)
-        Another vector waits behind that at `o`, or is completed by the block at `i`.
+        Another vector waits behind that at `o`, or to follow it in the next cycle, or is completed by the block at `i`.
 
     Timing
     ------
@@ -93,7 +93,7 @@ class Vectors(Component):
             self.o.valid.eq(valid),
             self.o.payload.as_value().eq(shown.q),
             self.src.eq(shown_src),
-            self.more.eq(valid & (~free | (self.i.valid & last))),
+            self.more.eq(~free | (valid & self.i.valid & last)),
         ]
         with m.If(completes), m.Switch(position):
             for n in range(count):

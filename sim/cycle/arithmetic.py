@@ -208,10 +208,10 @@ def _fetch(
         return 1
     fresh = result != 0 and s[SQ_RESULT] == 0
     # The vector behind the one that a body has been started for.
-    more = s[VC_VALID] != 0 and s[VC_WAITING] != 0
+    more = s[VC_WAITING] != 0
     if s[VC_VALID] != 0 and s[SA_VALID] != 0:
         more = more or s[SA_END] != 0 or s[VC_POSITION] == c[C_VECTOR_BLOCKS] - 1
-    behind = more and s[SQ_RESULT] == 1
+    behind = more and result != 0 and s[SQ_RESULT] == 1
     x = SQ_NEXT
     starts_post = (
         post != 0

@@ -133,7 +133,8 @@ def test_parts_of_a_block_of_results(kernel, pool, backend):
     assert found.interval == (108 if pool and kernel == 6 else 144)
     result, equal = simulated(graph, found, images=3, backend=backend)
     assert equal
-    assert measure(result).interval == found.interval
+    # Three images are two intervals; where it is pooled nothing comes behind the last, which ends a cycle sooner.
+    assert measure(result).interval == found.interval - bool(pool) / 2
 
 
 def test_aim():
@@ -146,7 +147,7 @@ def test_aim():
     result, equal = simulated(graph, short, images=2, backend="cycle")
     assert equal
     cycles = measure(result)
-    assert (cycles.latency, cycles.interval) == (9446, 6144)
+    assert (cycles.latency, cycles.interval) == (9560, 6144)
     with pytest.raises(OhmweaveError) as error:
         mapped(graph, LARGE, aim="speed")
     assert str(error.value) == "the aim must be one of interval, latency, not 'speed'"
