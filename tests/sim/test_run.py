@@ -58,7 +58,8 @@ def test_netlist_equals_golden(small_network, images):
     # 36 windows of one read each for `conv`, and one window of two reads (5 outputs, 4 columns a read).
     assert [layer["cycles"] for layer in record["layers"]] == [36 * 6, 2 * 6]
     cycles = record["cycles"]
-    assert cycles["interval"] == 36 * 6  # the array never waits
+    # The array never waits; behind the last image come no results that its last pooled windows would let pass.
+    assert cycles["interval"] == pytest.approx(36 * 6 - 1 / 6)
     assert cycles["latency"] > 36 * 6
     assert cycles["total"] > 7 * 36 * 6
     for layer in record["layers"]:

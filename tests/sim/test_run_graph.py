@@ -94,7 +94,8 @@ def test_onnx_model_on_the_netlist(model, capsys):
     assert [layer["cycles"] for layer in layers[:2]] == [36 * 2 * 2 * 6] * 2
     # What the layers take adds up to what the images take, one layer after the other.
     taken = sum(layer["cycles"] + layer["idle"] for layer in layers)
-    assert record["cycles"]["interval"] == pytest.approx(taken)
+    # But for a cycle: behind the last image come no results that a pool's last windows would let pass.
+    assert record["cycles"]["interval"] == pytest.approx(taken, abs=1)
     assert record["cycles"]["total"] > record["cycles"]["latency"] > 0
 
 
