@@ -311,6 +311,9 @@ async def illegal_after_a_frame(dut: Any) -> None:
     await bench.frames(2)
 
 
+#: Results that wait go before windows to be pooled. Behind the last frame's windows no results of a next one come,
+#: which they would have had to let pass: so many cycles earlier it ends.
+NOTHING_BEHIND = {"pool 3x3": 5}
 #: A shortcut's flits come with the main data and hold them back until the frame before has requested its last read:
 #: 6 pixels of 3 flits come then, up to the last of the first window, and take the way from the switch to the array.
 SHORTCUT = {"residual": 28}
@@ -343,7 +346,7 @@ async def intervals(dut: Any) -> None:
         interval = job["reads"] * READ_CYCLES + SHORTCUT.get(name, 0)
         found = [after - before for before, after in pairwise(cycles[flits - 1 :: flits])]
         dut._log.info(f"{name}: {found}, {interval} expected")
-        if found != [interval] * (count - 1):
+        if found != [interval] * (count - 2) + [interval - NOTHING_BEHIND.get(name, 0)]:
             others[name] = (found, interval)
     assert not others
 
